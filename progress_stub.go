@@ -1,0 +1,5 @@
+package jobs
+
+type Report struct{}
+
+func (r *Report) Clone() *Report { return r }
