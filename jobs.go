@@ -118,6 +118,8 @@ type Job struct {
 	// Claims is how often the job was claimed, whatever became of it. Only the attempt of the
 	// latest claim may change the job.
 	Claims int `json:"claims,omitempty"`
+	// Snoozes is how often the handler has returned Snooze.
+	Snoozes int `json:"snoozes,omitempty"`
 	// Crashes is how often in a row the process died while the job ran.
 	Crashes int `json:"crashes,omitempty"`
 	// Session is the store session of the latest claim, see [Exclusive].
@@ -140,6 +142,8 @@ type Job struct {
 	// Warnings and LoggedErrors count the records of these levels in the job's log.
 	Warnings     int `json:"warnings,omitempty"`
 	LoggedErrors int `json:"logged_errors,omitempty"`
+	// Logged is the number of records that were written to the job's log.
+	Logged int `json:"logged,omitempty"`
 	// Counters are set by Count.
 	Counters   map[string]int64 `json:"counters,omitempty"`
 	Result     json.RawMessage  `json:"result,omitempty"`

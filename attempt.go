@@ -1,0 +1,411 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+)
+
+// An attempt is one execution of a job, from its claim until its end is stored.
+type attempt struct {
+	// Fixed at creation.
+	id        ID
+	runner    *Runner
+	task      *task
+	queue     *queue
+	claimed   *Job // as it was claimed
+	claimedAt time.Time
+	settled   chan struct{} // closed when the end is stored
+	tracker   *Tracker
+	log       *jobLog
+
+	// Guarded by Runner.mu.
+	cancel context.CancelCauseFunc // nil until the handler starts
+	cause  error                   // why it was cancelled
+	stuck  *time.Timer             // runs from the cancellation to the end
+	ended  bool                    // the handler has returned
+	dirty  bool                    // it is in Runner.dirty
+
+	mu        sync.Mutex
+	job       *Job // as stored last by this attempt; replaced, never changed
+	goroutine string
+	deferred  []prepared
+	counters  map[string]int64
+	tempDir   string
+	completed bool // by Complete, in a transaction that may or may not commit
+
+	// How it ended; set by the worker before it hands the attempt over.
+	result  json.RawMessage
+	err     error
+	retryIn time.Duration
+	stopped error // the cause, if it was cancelled before it ended
+
+	last update // what it had to tell at the end
+
+	saved *Job // set by transactions of the loop, for when they have committed
+}
+
+// An update is what an attempt has to tell: a snapshot, so that a transaction may run again.
+type update struct {
+	attempt          *attempt
+	progress         *Report // nil if it has not changed
+	counters         map[string]int64
+	log              chunk
+	warnings, errors int
+}
+
+type attemptKey struct{}
+
+func current(ctx context.Context) *attempt {
+	a, _ := ctx.Value(attemptKey{}).(*attempt)
+	return a
+}
+
+// launch starts the handlers of claimed jobs, as far as there are workers. It must be called with
+// mu held.
+func (r *Runner) launch(c *claim) {
+	q := c.queue
+	q.reserved -= c.n
+	q.ready = q.ready || c.more
+	if q.limiter != nil {
+		q.limiter.AllowN(time.Now(), len(c.jobs))
+	}
+	for _, job := range c.jobs {
+		a := r.newAttempt(q, job)
+		r.running[a.id] = a
+		if job.Crashes >= suspects {
+			r.suspect = job.ID
+		}
+		if r.active && q.busy < q.Workers {
+			q.busy++
+			r.workers.Go(func() { r.work(a) })
+		} else {
+			q.ahead = append(q.ahead, a)
+		}
+	}
+	if q.ready && q.room() > 0 || len(q.ahead) > 0 {
+		r.poke()
+	}
+}
+
+func (r *Runner) newAttempt(q *queue, job *Job) *attempt {
+	a := &attempt{
+		id: job.ID, runner: r, task: r.registry.lookup(job.Task), queue: q, job: job, claimed: job,
+		claimedAt: time.Now(), settled: make(chan struct{}), tracker: NewTracker(""),
+	}
+	if job.Checkpoint != nil || job.Snoozes > 0 {
+		a.counters = cloneMap(job.Counters)
+	}
+	a.log = newJobLog(a)
+	a.tracker.onChange(func() { a.tell(false) })
+	return a
+}
+
+// work is a worker: it executes a, and then what was claimed ahead.
+func (r *Runner) work(a *attempt) {
+	goroutine := goroutineID()
+	var next *attempt
+	defer func() {
+		if next != nil { // the handler called runtime.Goexit, which ends this goroutine
+			r.workers.Go(func() { r.work(next) })
+		}
+	}()
+	for a != nil {
+		func() {
+			defer func() { next = r.handOver(a) }()
+			a.execute(goroutine)
+		}()
+		a, next = next, nil
+	}
+}
+
+// execute calls the handler, whatever it does.
+func (a *attempt) execute(goroutine string) {
+	started := time.Now()
+	returned := false
+	defer func() {
+		if v := recover(); v != nil {
+			a.err = &panicError{v, stack()}
+		} else if !returned {
+			a.err = &panicError{errors.New("the handler called runtime.Goexit"), stack()}
+		}
+		a.conclude(started)
+	}()
+	ctx, cancel := context.WithCancelCause(context.WithValue(a.runner.base, attemptKey{}, a))
+	defer cancel(nil)
+	if a.begin(goroutine, cancel) {
+		if end := a.deadline(started); !end.IsZero() {
+			var stop context.CancelFunc
+			ctx, stop = context.WithDeadlineCause(ctx, end, ErrTimeout)
+			defer stop()
+			defer context.AfterFunc(ctx, func() { a.runner.timeOut(a) })()
+		}
+		a.result, a.err = a.call(ctx)
+	}
+	returned = true
+}
+
+// begin notes that the handler starts; it reports false if the job was cancelled before.
+func (a *attempt) begin(goroutine string, cancel context.CancelCauseFunc) bool {
+	a.mu.Lock()
+	a.goroutine = goroutine
+	a.mu.Unlock()
+	a.runner.mu.Lock()
+	defer a.runner.mu.Unlock()
+	a.cancel = cancel
+	a.err = a.cause
+	return a.cause == nil
+}
+
+func (a *attempt) deadline(started time.Time) time.Time {
+	end := a.claimed.Deadline
+	if a.claimed.Timeout > 0 {
+		if t := started.Add(a.claimed.Timeout); end.IsZero() || t.Before(end) {
+			end = t
+		}
+	}
+	return end
+}
+
+// call runs the handler within the middleware.
+func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) {
+	args, err := a.arguments()
+	if err != nil {
+		return nil, &argsError{err}
+	}
+	next := func(ctx context.Context) (err error) {
+		result, err = a.task.handle(ctx, args)
+		return err
+	}
+	if len(a.runner.opts.Middleware) > 0 {
+		job := Current(ctx)
+		for i := len(a.runner.opts.Middleware) - 1; i >= 0; i-- {
+			middleware, inner := a.runner.opts.Middleware[i], next
+			next = func(ctx context.Context) error { return middleware(ctx, job, inner) }
+		}
+	}
+	err = next(ctx)
+	switch limit := a.runner.opts.MaxResult; {
+	case err != nil && !keepsResult(err):
+		return nil, err
+	case len(result) > limit:
+		return nil, &resultError{fmt.Errorf("it has %d bytes, at most %d are allowed (Options.MaxResult)", len(result), limit)}
+	case len(result) > 0 && !json.Valid(result):
+		return nil, &resultError{errors.New("it is not valid JSON")}
+	}
+	return result, err
+}
+
+// arguments returns the stored arguments as the task takes them today.
+func (a *attempt) arguments() (json.RawMessage, error) {
+	job, t := a.claimed, a.task
+	if job.ArgsVersion == t.Version && job.ArgsSchema == t.Schema.Fingerprint() {
+		return job.Args, nil
+	}
+	args, err := t.upgrade(t.Upgrade, job.ArgsVersion, job.Args)
+	if err != nil {
+		return nil, err
+	}
+	return t.Schema.accept(args)
+}
+
+// conclude prepares everything about the end that can be prepared outside a transaction.
+func (a *attempt) conclude(started time.Time) {
+	r := a.runner
+	r.mu.Lock()
+	a.ended, a.stopped = true, a.cause
+	if a.stuck != nil {
+		a.stuck.Stop()
+	}
+	if time.Since(started) < brisk {
+		a.queue.brisk++
+	} else {
+		a.queue.brisk = 0
+	}
+	r.mu.Unlock()
+	if a.err != nil {
+		a.retryIn = a.backoff()
+	}
+	a.tracker.close()
+	a.log.close()
+	a.last = a.snapshot()
+	a.mu.Lock()
+	dir := a.tempDir
+	a.mu.Unlock()
+	if dir != "" {
+		if err := os.RemoveAll(dir); err != nil {
+			r.opts.Logger.Warn("jobs: cannot remove a temporary directory", "job", a.id, "err", err)
+		}
+	}
+}
+
+// backoff asks the task's retry policy.
+func (a *attempt) backoff() (d time.Duration) {
+	if a.task.Retry == nil {
+		return Backoff(a.claimed.Attempt)
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			a.runner.opts.Logger.Error("jobs: Task.Retry panicked", "task", a.task.Name, "panic", v)
+			d = Backoff(a.claimed.Attempt)
+		}
+	}()
+	return a.task.Retry(a.claimed.Clone(), a.err)
+}
+
+// handOver gives an attempt that has ended to the loop, and returns the next one of its queue, if
+// one was claimed ahead. The worker does not wait for the end to be stored, unless the task says so.
+func (r *Runner) handOver(a *attempt) (next *attempt) {
+	r.mu.Lock()
+	r.finished = append(r.finished, a)
+	r.mu.Unlock()
+	r.poke()
+	if a.task.Sync {
+		<-a.settled
+	}
+	q := a.queue
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.active && len(q.ahead) > 0 && q.busy <= q.Workers {
+		next = q.ahead[0]
+		q.ahead = q.ahead[1:]
+		return next
+	}
+	q.busy--
+	return nil
+}
+
+// interrupt cancels the context of a handler and watches over its return. It must be called with
+// mu held.
+func (r *Runner) interrupt(a *attempt, cause error) {
+	if a.cause != nil || a.ended {
+		return
+	}
+	a.cause = cause
+	if a.cancel != nil {
+		a.cancel(cause)
+		a.stuck = time.AfterFunc(r.opts.Abandon, func() { r.reportStuck(a) })
+	}
+}
+
+func (r *Runner) timeOut(a *attempt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.interrupt(a, ErrTimeout)
+}
+
+// reportStuck tells of a handler that ignores the end of its context.
+func (r *Runner) reportStuck(a *attempt) {
+	r.mu.Lock()
+	ended, cause := a.ended, a.cause
+	r.mu.Unlock()
+	if ended {
+		return
+	}
+	a.mu.Lock()
+	where := stackOf(a.goroutine)
+	a.mu.Unlock()
+	a.log.logger().Warn("the handler ignores the end of its context", "cause", cause, "since", r.opts.Abandon, "stack", where)
+}
+
+// tell has the loop store what the attempt has to tell, soon or now.
+func (a *attempt) tell(now bool) {
+	r := a.runner
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.markDirty(a)
+	if now && a.dirty {
+		r.flushAt = time.Now()
+		r.poke()
+	}
+	if len(r.watchers) > 0 {
+		r.notify(a.id)
+	}
+}
+
+// markDirty must be called with mu held.
+func (r *Runner) markDirty(a *attempt) {
+	if a.dirty || a.ended {
+		return
+	}
+	a.dirty = true
+	r.dirty = append(r.dirty, a)
+	if r.flushAt.IsZero() {
+		r.flushAt = time.Now().Add(flushEvery)
+		r.poke()
+	}
+}
+
+// flushEvery is how long progress and log records wait to be stored together.
+const flushEvery = 250 * time.Millisecond
+
+// snapshot takes what is to be stored next.
+func (a *attempt) snapshot() update {
+	u := update{attempt: a, progress: a.tracker.take()}
+	a.mu.Lock()
+	u.counters = cloneMap(a.counters)
+	a.mu.Unlock()
+	u.log, u.warnings, u.errors = a.log.take()
+	return u
+}
+
+// stored takes note that a transaction of the loop has committed an update. It must be called with
+// Runner.mu held.
+func (u *update) stored() {
+	a := u.attempt
+	a.mu.Lock()
+	if a.saved != nil {
+		a.job = a.saved
+	}
+	a.mu.Unlock()
+	if a.log.stored(u.log) {
+		a.runner.markDirty(a)
+	}
+}
+
+// goroutineID returns the number of this goroutine as its stack trace shows it.
+func goroutineID() string {
+	var buf [64]byte
+	fields := strings.Fields(string(buf[:runtime.Stack(buf[:], false)]))
+	if len(fields) < 2 {
+		return ""
+	}
+	return fields[1]
+}
+
+// stackOf returns the stack of a goroutine, "" if it has ended.
+func stackOf(goroutine string) string {
+	for size := 1 << 20; ; size *= 4 {
+		buf := make([]byte, size)
+		n := runtime.Stack(buf, true)
+		if n == size && size < 256<<20 {
+			continue
+		}
+		for section := range strings.SplitSeq(string(buf[:n]), "\n\n") {
+			if strings.HasPrefix(section, "goroutine "+goroutine+" ") {
+				return section
+			}
+		}
+		return ""
+	}
+}
+
+// stack returns the stack of a panic, without the frames of this package that report it.
+func stack() string {
+	text := string(debug.Stack())
+	if _, after, ok := strings.Cut(text, "\npanic("); ok {
+		if _, rest, ok := strings.Cut(after, "\n\t"); ok {
+			if _, rest, ok := strings.Cut(rest, "\n"); ok {
+				return rest
+			}
+		}
+	}
+	return text
+}

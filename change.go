@@ -1,0 +1,351 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Cancel cancels a job: one that has not started is cancelled at once; the context of one that
+// runs is cancelled with cause [ErrCancelled], and the job ends as cancelled when its handler has
+// returned an error, or as succeeded if it returned none. The reason is kept as the job's message.
+// A job that has ended is an error that wraps [ErrState].
+func (r *Runner) Cancel(ctx context.Context, id ID, reason string) (*Job, error) {
+	return r.edit(ctx, id, func(tx Tx, job *Job) error { return r.cancel(ctx, tx, job, reason) })
+}
+
+// Retry takes up a job again that has ended, with all its attempts before it; its errors stay. One
+// that is scheduled or retrying becomes due now. A deadline that has passed is lifted. Other states are an error that wraps [ErrState].
+func (r *Runner) Retry(ctx context.Context, id ID) (*Job, error) {
+	return r.edit(ctx, id, r.retry)
+}
+
+// Delete removes a job with its log, after the task's Cleanup. A running job is an error that
+// wraps [ErrState].
+func (r *Runner) Delete(ctx context.Context, id ID) error {
+	var job *Job
+	err := r.store.View(ctx, func(tx Tx) (err error) {
+		job, err = tx.Job(id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.remove(ctx, job)
+}
+
+// CancelAll cancels all jobs that a query selects and that have not ended, and returns how many.
+// It goes through them in several transactions; after an error those before stay cancelled.
+func (r *Runner) CancelAll(ctx context.Context, q Query, reason string) (int, error) {
+	return r.editAll(ctx, q, func(s State) bool { return !s.Final() },
+		func(tx Tx, job *Job) error {
+			if job.Cancelling {
+				return ErrState
+			}
+			return r.cancel(ctx, tx, job, reason)
+		})
+}
+
+// RetryAll takes up again all jobs that a query selects: those in the states it names, by default
+// the failed ones. It returns how many. See CancelAll.
+func (r *Runner) RetryAll(ctx context.Context, q Query) (int, error) {
+	if len(q.States) == 0 {
+		q.States = []State{Failed}
+	}
+	return r.editAll(ctx, q, func(s State) bool { return s.CanBecome(Queued) && s != Running && s != Queued && s != Waiting }, r.retry)
+}
+
+// DeleteAll removes all jobs that a query selects, but for those that run. It returns how many.
+// See CancelAll.
+func (r *Runner) DeleteAll(ctx context.Context, q Query) (int, error) {
+	n := 0
+	err := r.each(ctx, q, func(s State) bool { return s != Running }, func(all []*Job) error {
+		for _, job := range all {
+			err := r.remove(ctx, job)
+			if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrState) {
+				return err
+			}
+			if err == nil {
+				n++
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+func (r *Runner) cancel(ctx context.Context, tx Tx, job *Job, reason string) error {
+	if by := actor(ctx); reason == "" && by != "" {
+		reason = "by " + by
+	}
+	job.Message = shorten(reason, 8<<10)
+	if job.State != Running {
+		return r.move(tx, job, Cancelled, time.Now())
+	}
+	if job.Cancelling {
+		return nil
+	}
+	job.Cancelling = true
+	return tx.Save(job)
+}
+
+func (r *Runner) retry(tx Tx, job *Job) error {
+	switch job.State {
+	case Waiting, Queued, Running:
+		return fmt.Errorf("%w: %v is on its way", ErrState, job)
+	}
+	if job.State.Final() && job.Unique != "" {
+		standing, err := recordID(tx, spaceUnique, job.Unique)
+		if err != nil {
+			return err
+		}
+		if standing != job.ID {
+			other, err := tx.Job(standing)
+			if err == nil && !other.State.Final() {
+				return fmt.Errorf("%w: %v has the same unique key as %v", ErrState, job, other)
+			}
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			if err := tx.SetRecord(spaceUnique, job.Unique, binaryID(job.ID)); err != nil {
+				return err
+			}
+		}
+	}
+	now := time.Now()
+	if job.State.Final() {
+		job.Attempt, job.Crashes, job.Partial = 0, 0, false
+		job.Result, job.FinishedAt = nil, time.Time{}
+	}
+	if !job.Deadline.IsZero() && job.Deadline.Before(now) {
+		job.Deadline = time.Time{}
+		job.Generation++
+	}
+	job.RunAt, job.Message = now, ""
+	return r.move(tx, job, Queued, now)
+}
+
+// edit changes one job in a transaction.
+func (r *Runner) edit(ctx context.Context, id ID, change func(tx Tx, job *Job) error) (job *Job, err error) {
+	err = r.store.Update(ctx, func(tx Tx) error {
+		if job, err = tx.Job(id); err != nil {
+			return err
+		}
+		return change(tx, job)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.redact(job), nil
+}
+
+const bulk = 500 // jobs that are changed in one transaction
+
+// editAll changes all jobs that a query selects and that are in a suitable state.
+func (r *Runner) editAll(ctx context.Context, q Query, suits func(State) bool, change func(tx Tx, job *Job) error) (total int, err error) {
+	err = r.each(ctx, q, suits, func(all []*Job) error {
+		n := 0
+		err := r.store.Update(ctx, func(tx Tx) error {
+			n = 0
+			for _, job := range all {
+				job, err := tx.Job(job.ID) // it may have changed since
+				if errors.Is(err, ErrNotFound) || err == nil && !suits(job.State) {
+					continue
+				}
+				if err == nil {
+					err = change(tx, job)
+				}
+				if errors.Is(err, ErrState) {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				n++
+			}
+			return nil
+		})
+		if err == nil {
+			total += n
+		}
+		return err
+	})
+	return total, err
+}
+
+// each calls fn with the jobs that a query selects and that are in a suitable state, part by part,
+// outside of transactions. Jobs that are enqueued meanwhile are not among them.
+func (r *Runner) each(ctx context.Context, q Query, suits func(State) bool, fn func([]*Job) error) error {
+	if err := q.check(); err != nil {
+		return err
+	}
+	var states []State
+	for _, s := range q.states() {
+		if suits(s) {
+			states = append(states, s)
+		}
+	}
+	if len(states) == 0 {
+		return invalidf("States", "nothing can be done with jobs in state %v", q.States)
+	}
+	rest := q.Limit
+	q.States, q.Order, q.Line = states, Newest, "" // from the newest down, so that new ones do not count
+	for {
+		q.Limit = bulk
+		if rest > 0 {
+			q.Limit = min(rest, bulk)
+		}
+		var all []*Job
+		err := r.store.View(ctx, func(tx Tx) (err error) {
+			all, err = collect(tx.Jobs(q))
+			return err
+		})
+		if err != nil || len(all) == 0 {
+			return err
+		}
+		if err := fn(all); err != nil {
+			return err
+		}
+		if rest > 0 {
+			if rest -= len(all); rest == 0 {
+				return nil
+			}
+		}
+		if len(all) < q.Limit {
+			return nil
+		}
+		q.After = all[len(all)-1].ID
+	}
+}
+
+// remove removes a job with all that belongs to it.
+func (r *Runner) remove(ctx context.Context, job *Job) error {
+	if job.State == Running {
+		return fmt.Errorf("%w: %v runs; cancel it first", ErrState, job)
+	}
+	if t := r.registry.lookup(job.Task); t != nil && t.Cleanup != nil {
+		if err := t.Cleanup(ctx, job.Clone()); err != nil {
+			return fmt.Errorf("jobs: cleanup of %v: %w", job, err)
+		}
+	}
+	return r.store.Update(ctx, func(tx Tx) error {
+		now, err := tx.Job(job.ID)
+		if err != nil {
+			return err
+		}
+		if now.State == Running {
+			return fmt.Errorf("%w: %v has just started", ErrState, now)
+		}
+		if now.Unique != "" {
+			id, err := recordID(tx, spaceUnique, now.Unique)
+			if err != nil {
+				return err
+			}
+			if id == now.ID {
+				if err := tx.SetRecord(spaceUnique, now.Unique, nil); err != nil {
+					return err
+				}
+			}
+		}
+		if err := removeLog(tx, now.ID); err != nil {
+			return err
+		}
+		state := now.State
+		if err := tx.Remove(now.ID); err != nil {
+			return err
+		}
+		now.State = ""
+		return r.record(tx, now, state)
+	})
+}
+
+// Edit changes what was asked for of a job that has not started: arguments, title, queue,
+// priority, time, tags, meta, limits. Fn gets the request as it stands and changes it; a secret
+// argument that is still [Redacted] stays as it is. Fn may be called again when the job has changed
+// meanwhile. The group, batch, task, actor and unique key of a job cannot be changed. A job that
+// has started or ended is an error that wraps [ErrState].
+func (r *Runner) Edit(ctx context.Context, id ID, fn func(*Request) error) (*Job, error) {
+	for {
+		var job *Job
+		err := r.store.View(ctx, func(tx Tx) (err error) {
+			job, err = tx.Job(id)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		place := lineKey(job)
+		if err := r.revise(ctx, job, fn); err != nil {
+			return nil, err
+		}
+		now := time.Now()
+		err = r.store.Update(ctx, func(tx Tx) error {
+			edited := *job // the transaction may run again
+			return r.requeue(tx, &edited, place, now)
+		})
+		if !errors.Is(err, ErrConflict) {
+			if err != nil {
+				return nil, err
+			}
+			return r.Get(ctx, id)
+		}
+	}
+}
+
+// revise applies fn to the request of a job and checks the outcome.
+func (r *Runner) revise(ctx context.Context, job *Job, fn func(*Request) error) error {
+	if job.State.Final() || job.State == Running {
+		return fmt.Errorf("%w: %v can no longer be edited", ErrState, job)
+	}
+	t := r.registry.lookup(job.Task)
+	if t == nil {
+		return invalidf("task", "%q is not registered; %s", job.Task, r.registry.known())
+	}
+	was := job.Request()
+	req := r.redact(job.Clone()).Request()
+	if err := fn(&req); err != nil {
+		return err
+	}
+	if req.Task != was.Task || req.Group != was.Group || req.Batch != was.Batch || req.Actor != was.Actor || !req.Unique.isZero() {
+		return invalidf("request", "Task, Group, Batch, Actor and Unique of a job cannot be changed")
+	}
+	if req.MaxAttempts == 0 {
+		req.MaxAttempts = was.MaxAttempts
+	}
+	checked := req
+	if req.Deadline.Equal(was.Deadline) {
+		checked.Deadline = time.Time{} // it may have passed since
+	}
+	if err := checked.check(time.Now()); err != nil {
+		return err
+	}
+	args, err := t.Schema.RestoreSecrets(req.Args, job.Args)
+	if err != nil {
+		return err
+	}
+	if err := r.acceptArgs(t, job, args, r.lastOf(ctx)); err != nil {
+		return err
+	}
+	job.Title, job.Queue, job.Priority, job.RunAt = req.Title, req.Queue, req.Priority, req.RunAt
+	job.Tags, job.Meta = slices.Clone(req.Tags), cloneMap(req.Meta)
+	job.MaxAttempts, job.Timeout, job.Deadline = req.MaxAttempts, req.Timeout, req.Deadline
+	job.Generation++
+	return nil
+}
+
+// requeue saves an edited job, in the line and the state that its new request asks for.
+func (r *Runner) requeue(tx Tx, job *Job, place string, now time.Time) error {
+	switch {
+	case job.State == Waiting:
+		return tx.Save(job)
+	case job.RunAt.After(now):
+		return r.move(tx, job, Scheduled, now)
+	case job.State == Queued && lineKey(job) != place:
+		if err := stamp(tx, job); err != nil {
+			return err
+		}
+	}
+	return r.move(tx, job, Queued, now)
+}

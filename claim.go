@@ -1,0 +1,445 @@
+package jobs
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"time"
+)
+
+// Spaces of records.
+const (
+	spaceQueue  = "queue"  // settings: queue name → JSON
+	spaceClock  = "clock"  // virtual times: line key → stamp of the latest claim
+	spaceTurn   = "turn"   // line key + group → the group's last stamp
+	spaceHeld   = "held"   // queue + group → the group has a line of its own
+	spaceUnique = "unique" // key → ID of the job made with it last
+	spaceLast   = "last"   // task → ID of its latest success
+	spaceMeta   = "meta"
+)
+
+const (
+	maxRound = 1000 // jobs that are promoted, held or released in one transaction, besides claims
+	suspects = 2    // crashes after which a job runs with no other suspect beside it
+)
+
+// A claim takes up to n jobs of a queue out of its line.
+type claim struct {
+	queue  *queue
+	n      int
+	inline bool // in the transaction that enqueues
+
+	// Set by the transaction; reset when it runs again.
+	jobs []*Job
+	more bool // the line may have more
+}
+
+// move saves job in its next state, or says why it cannot be. It is the only place where a job
+// changes its state.
+func (r *Runner) move(tx Tx, job *Job, to State, now time.Time) error {
+	from := job.State
+	if !from.CanBecome(to) {
+		return fmt.Errorf("%w: %v cannot become %s", ErrState, job, to)
+	}
+	job.State, job.UpdatedAt, job.Line = to, now, ""
+	if to == Queued {
+		job.Line = job.Queue
+		if from != Running && from != Queued { // what was interrupted keeps its place
+			if err := stamp(tx, job); err != nil {
+				return err
+			}
+		}
+	}
+	if to.Final() {
+		job.FinishedAt, job.Cancelling = now, false
+	}
+	if err := tx.Save(job); err != nil {
+		return err
+	}
+	return r.record(tx, job, from)
+}
+
+// stamp gives a job its place in line by start-time fair queueing (Goyal, Vin and Cheng, 1996):
+// the virtual time of the line, but after the last job of its own group. So groups take turns,
+// however many jobs each of them has.
+func stamp(tx Tx, job *Job) error {
+	line := lineKey(job)
+	clock, err := tx.Record(spaceClock, line)
+	if err != nil {
+		return err
+	}
+	turn, err := tx.Record(spaceTurn, line+job.Group)
+	if err != nil {
+		return err
+	}
+	job.Stamp = number(clock)
+	if turn != nil {
+		job.Stamp = max(job.Stamp, number(turn)+1)
+	}
+	return tx.SetRecord(spaceTurn, line+job.Group, binaryNumber(job.Stamp))
+}
+
+// lineKey names the jobs that are in order by their stamps: those of one queue and priority.
+func lineKey(job *Job) string { return job.Queue + "\x00" + string(rune('Ā'+job.Priority)) }
+
+func number(b []byte) uint64 {
+	if len(b) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
+}
+
+func binaryNumber(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+func binaryID(id ID) []byte { return binaryNumber(uint64(id)) }
+
+func recordID(tx Tx, space, key string) (ID, error) {
+	data, err := tx.Record(space, key)
+	return ID(number(data)), err
+}
+
+// claim moves jobs from their line to running. It may run more than once.
+func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
+	c.jobs, c.more = c.jobs[:0], false
+	if err := r.refresh(tx, c.queue); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	settings, held, suspect := c.queue.Queue, c.queue.held, r.suspect
+	r.mu.Unlock()
+	if settings.Paused || settings.Workers < 0 {
+		return nil
+	}
+	groups, err := r.limits(tx, &settings, held, c)
+	if err != nil {
+		return err
+	}
+	left := make(map[string]departure)
+	line := Query{Order: InLine, Line: settings.Name, Limit: c.n}
+	for passed := 0; passed < maxRound && len(c.jobs) < c.n; line.Limit = min(2*line.Limit, maxRound) {
+		candidates, err := collect(tx.Jobs(line))
+		if err != nil {
+			return err
+		}
+		for _, job := range candidates {
+			if len(c.jobs) == c.n {
+				break
+			}
+			suspicious := job.Crashes >= suspects
+			switch {
+			case suspicious && (suspect != 0 || c.inline):
+				continue // stays in line
+			case settings.GroupLimit > 0 && job.Group != "" && groups[job.Group] >= settings.GroupLimit:
+				if err := hold(tx, job); err != nil {
+					return err
+				}
+				continue
+			}
+			left[lineKey(job)] = left[lineKey(job)].and(job)
+			if err := r.claimOne(tx, c, job, now); err != nil {
+				return err
+			}
+			if suspicious {
+				suspect = job.ID
+			}
+			if groups != nil && job.State == Running {
+				groups[job.Group]++
+			}
+		}
+		passed += len(candidates)
+		if len(candidates) < line.Limit {
+			return r.advance(tx, left)
+		}
+	}
+	c.more = true
+	return r.advance(tx, left)
+}
+
+// collect returns the jobs of a sequence, or its error.
+func collect(jobs iter.Seq2[*Job, error]) ([]*Job, error) {
+	var all []*Job
+	for job, err := range jobs {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, job)
+	}
+	return all, nil
+}
+
+// claimOne claims a job that may run now, or ends it if it cannot run at all.
+func (r *Runner) claimOne(tx Tx, c *claim, job *Job, now time.Time) error {
+	t := r.registry.lookup(job.Task)
+	kind, why := ErrorKind(""), ""
+	switch {
+	case t == nil || t.handle == nil:
+		kind, why = ErrorArgs, fmt.Sprintf("task %q is not registered in this program; %s", job.Task, r.registry.known())
+	case !job.Deadline.IsZero() && !now.Before(job.Deadline):
+		kind, why = ErrorTimeout, fmt.Sprintf("the deadline %s passed before the job could start", job.Deadline.Format(time.RFC3339))
+	}
+	if kind != "" {
+		job.fault(kind, why, "", now)
+		return r.move(tx, job, Failed, now)
+	}
+	job.Attempt++
+	job.Claims++
+	job.Session = r.session
+	job.StartedAt = now
+	job.Message = ""
+	if err := r.move(tx, job, Running, now); err != nil {
+		return err
+	}
+	c.jobs = append(c.jobs, job)
+	return nil
+}
+
+// A departure tells of the jobs of one line key that a claim took.
+type departure struct {
+	stamp   uint64 // the greatest
+	grouped int    // how many have a group
+}
+
+func (d departure) and(job *Job) departure {
+	d.stamp = max(d.stamp, job.Stamp)
+	if job.Group != "" {
+		d.grouped++
+	}
+	return d
+}
+
+// advance moves the virtual times to the stamps of the jobs that left. Turns that lie before them
+// mean nothing any more; up to two are removed for each job, so they cannot pile up.
+func (r *Runner) advance(tx Tx, left map[string]departure) error {
+	for line, d := range left {
+		clock, err := tx.Record(spaceClock, line)
+		if err != nil {
+			return err
+		}
+		if d.stamp > number(clock) {
+			if err := tx.SetRecord(spaceClock, line, binaryNumber(d.stamp)); err != nil {
+				return err
+			}
+		}
+		if d.grouped > 0 {
+			if err := r.sweep(tx, line, max(d.stamp, number(clock)), 2*d.grouped); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sweep looks at the next n turns of a line and removes those before the virtual time now.
+func (r *Runner) sweep(tx Tx, line string, now uint64, n int) error {
+	r.mu.Lock()
+	from := r.swept[line]
+	r.mu.Unlock()
+	var old []string
+	next := ""
+	for turn, err := range tx.Records(spaceTurn, line, from) {
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			next = turn.Key
+			break
+		}
+		n--
+		if number(turn.Value) < now {
+			old = append(old, turn.Key)
+		}
+	}
+	for _, key := range old {
+		if err := tx.SetRecord(spaceTurn, key, nil); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	r.swept[line] = next
+	r.mu.Unlock()
+	return nil
+}
+
+// limits returns the number of running jobs of each group, if the queue limits it, and moves jobs
+// of groups that are below the limit again back to the queue's line.
+func (r *Runner) limits(tx Tx, settings *Queue, held bool, c *claim) (map[string]int, error) {
+	if settings.GroupLimit == 0 && !held {
+		return nil, nil
+	}
+	running := make(map[string]int)
+	for job, err := range tx.Jobs(Query{States: []State{Running}, Queue: settings.Name}) {
+		if err != nil {
+			return nil, err
+		}
+		running[job.Group]++
+	}
+	var groups []string
+	for rec, err := range tx.Records(spaceHeld, settings.Name+"\x00", "") {
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, rec.Key[len(settings.Name)+1:])
+	}
+	moved := 0
+	for _, group := range groups {
+		free := maxRound - moved
+		if settings.GroupLimit > 0 {
+			free = min(free, settings.GroupLimit-running[group])
+		}
+		n, err := unhold(tx, settings.Name, group, free)
+		if err != nil {
+			return nil, err
+		}
+		moved += n
+	}
+	if len(groups) == 0 {
+		r.mu.Lock()
+		c.queue.held = settings.GroupLimit > 0
+		r.mu.Unlock()
+	}
+	c.more = c.more || moved >= maxRound
+	return running, nil
+}
+
+// heldLine is where the queued jobs of a group at its limit stand.
+func heldLine(queue, group string) string { return queue + "\x01" + group }
+
+// hold moves a queued job to the line of its group, with its place in order.
+func hold(tx Tx, job *Job) error {
+	job.Line = heldLine(job.Queue, job.Group)
+	if err := tx.SetRecord(spaceHeld, job.Queue+"\x00"+job.Group, []byte{}); err != nil {
+		return err
+	}
+	return tx.Save(job)
+}
+
+// unhold moves up to n jobs of a group back to the line of their queue.
+func unhold(tx Tx, queue, group string, n int) (int, error) {
+	if n <= 0 {
+		return 0, nil
+	}
+	back, err := collect(tx.Jobs(Query{Order: InLine, Line: heldLine(queue, group), Limit: n}))
+	if err != nil {
+		return 0, err
+	}
+	for _, job := range back {
+		job.Line = job.Queue
+		if err := tx.Save(job); err != nil {
+			return 0, err
+		}
+	}
+	if len(back) < n {
+		return len(back), tx.SetRecord(spaceHeld, queue+"\x00"+group, nil)
+	}
+	return len(back), nil
+}
+
+// promote queues the jobs that are due, and returns when the next one is.
+func (r *Runner) promote(tx Tx, now time.Time) (next time.Time, err error) {
+	var due []*Job
+	for job, err := range tx.Jobs(Query{Order: Due, Limit: maxRound}) {
+		if err != nil {
+			return next, err
+		}
+		if job.RunAt.After(now) {
+			next = job.RunAt
+			break
+		}
+		due = append(due, job)
+	}
+	if len(due) == maxRound {
+		next = now
+	}
+	for _, job := range due {
+		if err := r.move(tx, job, Queued, now); err != nil {
+			return next, err
+		}
+	}
+	return next, nil
+}
+
+// recover queues the jobs that were running when an earlier process died, and returns the queues
+// that have jobs in line.
+func (r *Runner) recover(ctx context.Context) (queues []string, err error) {
+	err = r.store.Update(ctx, func(tx Tx) error {
+		queues = queues[:0]
+		if err := r.openSession(tx); err != nil {
+			return err
+		}
+		var orphans []*Job
+		for job, err := range tx.Jobs(Query{States: []State{Running}, Order: Oldest}) {
+			if err != nil {
+				return err
+			}
+			if r.isOrphan(job) {
+				orphans = append(orphans, job)
+			}
+		}
+		for _, job := range orphans {
+			if err := r.recoverOne(tx, job, len(orphans) == 1, time.Now()); err != nil {
+				return err
+			}
+		}
+		for tally, err := range tx.Tallies(ByQueue, Labels{}) {
+			if err != nil {
+				return err
+			}
+			queues = append(queues, tally.Queue)
+		}
+		return nil
+	})
+	return queues, err
+}
+
+// openSession finds the session of this process, by which orphans are told. A store that does not
+// count sessions is taken to have one runner at a time, each Run of which is a session.
+func (r *Runner) openSession(tx Tx) error {
+	if e, ok := r.store.(Exclusive); ok {
+		r.session = e.Session()
+		return nil
+	}
+	data, err := tx.Record(spaceMeta, "session")
+	if err != nil {
+		return err
+	}
+	r.session = number(data) + 1
+	return tx.SetRecord(spaceMeta, "session", binaryNumber(r.session))
+}
+
+func (r *Runner) isOrphan(job *Job) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return job.Session != r.session && r.running[job.ID] == nil
+}
+
+// recoverOne queues an orphan again. It is to blame for the crash if it ran alone, or alone among
+// suspects; only then the crash can use up its last attempt.
+func (r *Runner) recoverOne(tx Tx, job *Job, alone bool, now time.Time) error {
+	if job.Cancelling {
+		job.Message = "cancelled; the process died before the handler had returned"
+		return r.move(tx, job, Cancelled, now)
+	}
+	blamed := alone || job.Crashes >= suspects
+	job.Crashes++
+	job.fault(ErrorCrash, fmt.Sprintf("the process died while attempt %d ran", job.Attempt), "", now)
+	if blamed && job.Attempt >= job.MaxAttempts {
+		return r.move(tx, job, Failed, now)
+	}
+	return r.move(tx, job, Queued, now)
+}
+
+// maxErrors is how many errors a job keeps.
+const maxErrors = 32
+
+// fault adds an error to the job's history.
+func (j *Job) fault(kind ErrorKind, message, stack string, now time.Time) {
+	message, stack = shorten(message, 8<<10), shorten(stack, 16<<10)
+	j.Message = message
+	if len(j.Errors) >= maxErrors { // keep the first, which often tells most
+		j.Errors = append(j.Errors[:1:1], j.Errors[2:]...)
+	}
+	j.Errors = append(j.Errors[:len(j.Errors):len(j.Errors)], AttemptError{
+		Attempt: j.Attempt, Time: now, Kind: kind, Message: message, Stack: stack,
+	})
+}

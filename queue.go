@@ -1,0 +1,267 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"math"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// A Queue is a named line of jobs and the settings by which runners work on it.
+type Queue struct {
+	// Name has 1 to 100 bytes.
+	Name string `json:"name"`
+	// Workers is the number of jobs of this queue that run at once; 0 means Options.Workers,
+	// -1 that runners with these settings do not work on this queue.
+	Workers int `json:"workers,omitempty"`
+	// GroupLimit is the number of jobs of one group that run at once; 0 means no limit. Jobs
+	// without a group are not limited by it.
+	GroupLimit int `json:"group_limit,omitempty"`
+	// Rate is the number of jobs started per second, such as 0.5 or 100; 0 means no limit. Burst
+	// is how many may start at once after a pause; 0 means Rate, but at least 1. Each process
+	// counts for itself, from its start.
+	Rate  float64 `json:"rate,omitempty"`
+	Burst int     `json:"burst,omitempty"`
+	// Paused queues take jobs but start none.
+	Paused bool `json:"paused,omitempty"`
+}
+
+func (q *Queue) check() error {
+	if err := checkName("queue name", q.Name, 100); err != nil {
+		return err
+	}
+	if q.Workers < -1 || q.Workers > 1_000_000 {
+		return invalidf("Workers of queue "+q.Name, "%d is not between -1 and 1,000,000", q.Workers)
+	}
+	if q.GroupLimit < 0 || q.Burst < 0 {
+		return invalidf("GroupLimit or Burst of queue "+q.Name, "is negative")
+	}
+	if q.Rate < 0 || math.IsNaN(q.Rate) || math.IsInf(q.Rate, 0) {
+		return invalidf("Rate of queue "+q.Name, "%v is not a number of jobs per second", q.Rate)
+	}
+	return nil
+}
+
+// SetQueue stores the settings of a queue. They hold from the next claim on, in every runner of
+// the store, and after a restart; jobs that run go on.
+func (r *Runner) SetQueue(ctx context.Context, q Queue) error {
+	return r.editQueue(ctx, q.Name, func(stored *Queue) { *stored = q })
+}
+
+// Pause has runners start no more jobs of a queue until Resume. Those that run go on.
+func (r *Runner) Pause(ctx context.Context, queue string) error {
+	return r.editQueue(ctx, queue, func(q *Queue) { q.Paused = true })
+}
+
+// Resume undoes Pause.
+func (r *Runner) Resume(ctx context.Context, queue string) error {
+	return r.editQueue(ctx, queue, func(q *Queue) { q.Paused = false })
+}
+
+func (r *Runner) editQueue(ctx context.Context, name string, edit func(*Queue)) error {
+	if err := checkName("queue name", name, 100); err != nil {
+		return err
+	}
+	err := r.store.Update(ctx, func(tx Tx) error {
+		settings, _, err := r.settings(tx, name)
+		if err != nil {
+			return err
+		}
+		edit(&settings)
+		if err := settings.check(); err != nil {
+			return err
+		}
+		data, err := json.Marshal(settings)
+		if err != nil {
+			return err
+		}
+		return tx.SetRecord(spaceQueue, name, data)
+	})
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.queue(name).ready = true
+	r.mu.Unlock()
+	r.poke()
+	return nil
+}
+
+// A QueueStatus is a queue with the number of its jobs in each state.
+type QueueStatus struct {
+	Queue
+	Counts
+}
+
+// Queues returns every queue that has settings, a task or a job, ordered by name. Workers is
+// never 0: the default is filled in.
+func (r *Runner) Queues(ctx context.Context) ([]QueueStatus, error) {
+	names := make(map[string]Counts)
+	for _, q := range r.opts.Queues {
+		names[q.Name] = Counts{}
+	}
+	for _, t := range r.registry.Tasks() {
+		names[t.Queue] = Counts{}
+	}
+	var all []QueueStatus
+	err := r.store.View(ctx, func(tx Tx) error {
+		for rec, err := range tx.Records(spaceQueue, "", "") {
+			if err != nil {
+				return err
+			}
+			names[rec.Key] = Counts{}
+		}
+		for tally, err := range tx.Tallies(ByQueue, Labels{}) {
+			if err != nil {
+				return err
+			}
+			names[tally.Queue] = tally.Counts
+		}
+		for _, name := range sortedKeys(names) {
+			settings, _, err := r.settings(tx, name)
+			if err != nil {
+				return err
+			}
+			if settings.Workers == 0 {
+				settings.Workers = r.opts.Workers
+			}
+			all = append(all, QueueStatus{settings, names[name]})
+		}
+		return nil
+	})
+	return all, err
+}
+
+// settings returns the stored settings of a queue, otherwise those of Options, otherwise the
+// defaults; and the stored bytes.
+func (r *Runner) settings(tx Tx, name string) (Queue, []byte, error) {
+	data, err := tx.Record(spaceQueue, name)
+	if err != nil {
+		return Queue{}, nil, err
+	}
+	settings := r.configured(name)
+	if data != nil {
+		if err := json.Unmarshal(data, &settings); err != nil {
+			return Queue{}, nil, corrupt("settings of queue "+name, err)
+		}
+	}
+	return settings, data, nil
+}
+
+func (r *Runner) configured(name string) Queue {
+	for _, q := range r.opts.Queues {
+		if q.Name == name {
+			return q
+		}
+	}
+	return Queue{Name: name}
+}
+
+const (
+	// Handlers that last longer than brisk have their next job claimed when they are done.
+	brisk = time.Millisecond
+	// So many brisk handlers in a row have further jobs claimed ahead, so that a commit serves
+	// many of them. aheadJobs is how many, maxAhead how long they may wait for a worker before
+	// they go back to their line.
+	briskRow  = 64
+	aheadJobs = 256
+	maxAhead  = 50 * time.Millisecond
+)
+
+// queue is what a runner knows of a queue; guarded by Runner.mu.
+type queue struct {
+	Queue           // the settings, refreshed by each claim
+	stored   []byte // as which they were stored
+	limiter  *rate.Limiter
+	tokenAt  time.Time  // when the limiter lets the next job start; zero if now
+	ready    bool       // there may be jobs in line
+	held     bool       // there may be lines of groups that were at their limit
+	busy     int        // workers
+	reserved int        // places that a claim under way may fill
+	ahead    []*attempt // claimed, waiting for a worker
+	brisk    int        // handlers in a row that lasted less than brisk
+}
+
+// queue returns the state of a queue; it must be called with mu held, or before the runner is
+// shared.
+func (r *Runner) queue(name string) *queue {
+	q := r.queues[name]
+	if q == nil {
+		q = &queue{ready: true, held: true}
+		q.set(r.configured(name), r.opts.Workers)
+		r.queues[name] = q
+	}
+	return q
+}
+
+func (q *queue) set(settings Queue, workers int) {
+	if settings.Rate != q.Rate || settings.Burst != q.Burst {
+		q.limiter, q.tokenAt = nil, time.Time{}
+		if settings.Rate > 0 {
+			burst := settings.Burst
+			if burst == 0 {
+				burst = max(int(settings.Rate), 1)
+			}
+			q.limiter = rate.NewLimiter(rate.Limit(settings.Rate), burst)
+		}
+	}
+	q.Queue, q.held = settings, true
+	if q.Workers == 0 {
+		q.Workers = workers
+	}
+}
+
+// refresh takes over stored settings that have changed.
+func (r *Runner) refresh(tx Tx, q *queue) error {
+	data, err := tx.Record(spaceQueue, q.Name)
+	if err != nil || bytes.Equal(data, q.stored) {
+		return err
+	}
+	settings, data, err := r.settings(tx, q.Name)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q.stored = data
+	q.set(settings, r.opts.Workers)
+	return nil
+}
+
+// room returns how many more jobs may be claimed.
+func (q *queue) room() int {
+	if q.Paused || q.Workers < 0 {
+		return 0
+	}
+	n := q.Workers
+	if q.brisk >= briskRow {
+		n += aheadJobs
+	}
+	return n - q.busy - len(q.ahead) - q.reserved
+}
+
+// reserve makes a claim for all the room there is, as far as the rate allows; nil if there is none.
+func (q *queue) reserve(now time.Time) *claim {
+	q.tokenAt = time.Time{}
+	n := q.room()
+	if q.Paused || q.Workers < 0 {
+		n = 1 // the settings may have changed: the claim refreshes them
+	}
+	if n <= 0 {
+		return nil
+	}
+	if q.limiter != nil {
+		tokens := q.limiter.TokensAt(now) - float64(q.reserved)
+		if tokens < 1 {
+			q.tokenAt = now.Add(time.Duration((1 - tokens) / q.Rate * float64(time.Second)))
+			return nil
+		}
+		n = min(n, int(tokens))
+	}
+	q.ready = false
+	q.reserved += n
+	return &claim{queue: q, n: n}
+}

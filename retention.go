@@ -1,0 +1,181 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+var (
+	keepJobs = map[State]time.Duration{Succeeded: 30 * day, Skipped: 30 * day, Failed: 90 * day, Cancelled: 90 * day}
+	keepLogs = [4]time.Duration{15 * day, 30 * day, 91 * day, 183 * day} // by class
+)
+
+// pruneEvery is how often Run removes what is too old, if anything can become so.
+const pruneEvery = time.Hour
+
+// never is a time at which nothing is to be done.
+var never = maxTime
+
+// Prune removes what is older than Options.Keep, KeepLog and KeepEvents say, now. Run does so by
+// itself, about once an hour. It returns the number of jobs removed.
+func (r *Runner) Prune(ctx context.Context) (int, error) {
+	n, _, err := r.prune(ctx)
+	return n, err
+}
+
+// PruneLogs removes log records up to a level that are older than age, of all jobs, now.
+func (r *Runner) PruneLogs(ctx context.Context, level slog.Level, age time.Duration) error {
+	return r.pruneLogs(ctx, func(class int) (time.Duration, bool) { return age, class <= classOf(level) })
+}
+
+// retain is what Run does about once an hour.
+func (r *Runner) retain(ctx context.Context) {
+	n, next, err := r.prune(ctx)
+	if err != nil {
+		r.opts.Logger.Error("jobs: cannot remove what is too old", "err", err)
+		next = time.Now().Add(pruneEvery)
+	}
+	if n > 0 {
+		r.opts.Logger.Info("jobs: removed what was too old", "jobs", n)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pruneAt = next
+	r.poke()
+}
+
+// prune removes what is too old and returns when to look again; never if there is nothing left
+// that can become too old.
+func (r *Runner) prune(ctx context.Context) (n int, next time.Time, err error) {
+	now := time.Now()
+	next = never
+	later := func(t time.Time) {
+		if t.Before(next) {
+			next = t
+		}
+	}
+	for _, t := range transitions {
+		keep, ok := r.opts.Keep[t.from]
+		if !ok {
+			keep = keepJobs[t.from]
+		}
+		if !t.final || keep < 0 {
+			continue
+		}
+		removed, oldest, err := r.pruneState(ctx, t.from, now.Add(-keep))
+		if n += removed; err != nil {
+			return n, next, err
+		}
+		if !oldest.IsZero() {
+			later(oldest.Add(keep))
+		}
+	}
+	err = r.pruneLogs(ctx, func(class int) (time.Duration, bool) {
+		keep, ok := r.opts.KeepLog[classes[class]]
+		if !ok {
+			keep = keepLogs[class]
+		}
+		return keep, keep >= 0
+	})
+	if err == nil && r.opts.KeepEvents > 0 {
+		err = r.pruneEvents(ctx, now.Add(-r.opts.KeepEvents))
+	}
+	if err != nil {
+		return n, next, err
+	}
+	anything, err := r.anyLog(ctx)
+	if anything || r.opts.KeepEvents > 0 {
+		later(now.Add(day))
+	}
+	if soon := now.Add(pruneEvery); next.Before(soon) {
+		next = soon
+	}
+	return n, next, err
+}
+
+// pruneState removes jobs that ended in a state before end, and returns when the oldest that stays
+// was made. Only jobs that were made before end can have ended before it, and IDs are in the order
+// of creation, so it looks at no more than those.
+func (r *Runner) pruneState(ctx context.Context, state State, end time.Time) (n int, oldest time.Time, err error) {
+	q := Query{States: []State{state}, Order: Oldest, Limit: bulk}
+	for {
+		var all []*Job
+		keep := make(map[ID]bool)
+		err := r.store.View(ctx, func(tx Tx) (err error) {
+			if all, err = collect(tx.Jobs(q)); err != nil || state != Succeeded {
+				return err
+			}
+			for _, job := range all {
+				id, err := recordID(tx, spaceLast, job.Task)
+				if err != nil {
+					return err
+				}
+				keep[id] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return n, oldest, err
+		}
+		for _, job := range all {
+			if !job.CreatedAt.Before(end) {
+				if oldest.IsZero() {
+					oldest = job.CreatedAt
+				}
+				return n, oldest, nil
+			}
+			if keep[job.ID] || !job.FinishedAt.Before(end) {
+				if !keep[job.ID] && oldest.IsZero() {
+					oldest = job.FinishedAt
+				}
+				continue
+			}
+			err := r.remove(ctx, job)
+			switch {
+			case err == nil:
+				n++
+			case errors.Is(err, ErrClosed) || ctx.Err() != nil:
+				return n, oldest, err
+			case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrState):
+				r.opts.Logger.Error("jobs: cannot remove a job that is too old", "job", job.ID, "err", err)
+			}
+		}
+		if len(all) < bulk {
+			return n, oldest, nil
+		}
+		q.After = all[len(all)-1].ID
+	}
+}
+
+// pruneLogs removes log records by class, for which keep says how long they stay, if at all limited.
+func (r *Runner) pruneLogs(ctx context.Context, keep func(class int) (time.Duration, bool)) error {
+	for class := range classes {
+		age, limited := keep(class)
+		for more := limited; more; {
+			err := r.store.Update(ctx, func(tx Tx) (err error) {
+				more, err = pruneLog(tx, class, time.Now().Add(-age), bulk)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// anyLog reports whether any log record is stored.
+func (r *Runner) anyLog(ctx context.Context) (found bool, err error) {
+	err = r.store.View(ctx, func(tx Tx) error {
+		for _, err := range tx.Records(spaceLogAge, "", "") {
+			found = err == nil
+			return err
+		}
+		return nil
+	})
+	return found, err
+}

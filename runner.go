@@ -1,0 +1,580 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options are the settings of a [Runner]. The zero Options, and nil, are the defaults.
+type Options struct {
+	// Queues are settings of queues. Those that SetQueue, Pause or Resume stored come first.
+	Queues []Queue
+	// Workers is the number of jobs that run at once in a queue without settings of its own;
+	// 0 means 10.
+	Workers int
+
+	// Grace is how long Run, once its context is done, lets handlers finish before it cancels
+	// them; 0 means 30 s, a negative duration not at all.
+	Grace time.Duration
+	// Abandon is how long a handler may go on after its context was cancelled. Then its stack is
+	// logged; a Run that is stopping returns without it. 0 means 5 s.
+	Abandon time.Duration
+
+	// Logger gets what the runner has to say, and all records of the jobs' own loggers. Nil
+	// means slog.Default().
+	Logger *slog.Logger
+	// LogLevel is the lowest level that is kept in the log of a job; nil means slog.LevelDebug.
+	LogLevel slog.Leveler
+	// LogLimit is the greatest number of records kept in the log of one job; 0 means 10,000. A
+	// record of more than 8 KiB is cut.
+	LogLimit int
+
+	// MaxArgs and MaxResult are the greatest sizes in bytes of the arguments of a job, and of
+	// its result or a checkpoint; 0 means 1 MiB.
+	MaxArgs, MaxResult int
+
+	// Keep says how long jobs are kept after they have ended in a state. A state that is not
+	// there has its default, 30 days for Succeeded and Skipped, 90 for Failed and Cancelled; a
+	// negative duration means for ever. The latest success of each task is never removed.
+	Keep map[State]time.Duration
+	// KeepLog says how long log records are kept, by level. A level that is not there has its
+	// default: debug 15 days, info 30, warn 91, error 183; a negative duration means as long as
+	// the job.
+	KeepLog map[slog.Level]time.Duration
+	// KeepEvents is how long events are kept for Events; 0 means that none are written.
+	KeepEvents time.Duration
+
+	// Middleware is called around each attempt, the first one outermost.
+	Middleware []Middleware
+	// OnEnd is called after a job has ended, in a goroutine of its own, for notifications. It
+	// is not called again if the process dies before or during the call; Events loses none.
+	OnEnd func(ctx context.Context, job *Job)
+}
+
+// Middleware runs code around the attempts of jobs: it calls next, with ctx or one made from it,
+// and returns its error or another.
+type Middleware func(ctx context.Context, job *Job, next func(ctx context.Context) error) error
+
+func (o *Options) fill() error {
+	for _, d := range []struct {
+		value *int
+		name  string
+		def   int
+	}{
+		{&o.Workers, "Workers", 10},
+		{&o.LogLimit, "LogLimit", 10_000},
+		{&o.MaxArgs, "MaxArgs", 1 << 20},
+		{&o.MaxResult, "MaxResult", 1 << 20},
+	} {
+		if *d.value < 0 {
+			return invalidf("Options."+d.name, "%d is negative", *d.value)
+		}
+		if *d.value == 0 {
+			*d.value = d.def
+		}
+	}
+	if o.Grace == 0 {
+		o.Grace = 30 * time.Second
+	}
+	if o.Abandon == 0 {
+		o.Abandon = 5 * time.Second
+	}
+	if err := errors.Join(checkDuration("Options.Abandon", o.Abandon), checkDuration("Options.KeepEvents", o.KeepEvents)); err != nil {
+		return err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.LogLevel == nil {
+		o.LogLevel = slog.LevelDebug
+	}
+	for state := range o.Keep {
+		if !state.Final() {
+			return invalidf("Options.Keep", "%q is no final state", state)
+		}
+	}
+	for _, q := range o.Queues {
+		if err := q.check(); err != nil {
+			return err
+		}
+	}
+	o.Queues = slices.Clone(o.Queues)
+	return nil
+}
+
+// A Runner enqueues, executes and manages the jobs of one registry over one store. All methods but
+// Run work whether or not Run is running. Several runners may share a store that is open in one
+// process.
+type Runner struct {
+	// Fixed at creation.
+	store    Store
+	registry *Registry
+	opts     Options
+	told     bool // the store tells of its commits
+
+	// Set by Run.
+	session uint64
+	base    context.Context //nolint:containedctx // what the contexts of handlers are made from
+
+	wake chan struct{} // of capacity 1: the loop has something to look at
+
+	mu       sync.Mutex
+	runs     bool // Run is called
+	active   bool // it claims jobs
+	queues   map[string]*queue
+	running  map[ID]*attempt   // claimed by this runner and not settled
+	suspect  ID                // the one running job that may kill the process
+	swept    map[string]string // line key → where to go on removing old turns
+	finished []*attempt        // handlers have returned, to be settled
+	dirty    []*attempt        // have progress or log records to be stored
+	flushAt  time.Time         // when to store them; zero if there are none
+	dueAt    time.Time         // when to look for due jobs; zero if there are none
+	pruneAt  time.Time         // when to remove what is too old; zero if not known
+	watchers map[ID]map[chan struct{}]bool
+
+	workers sync.WaitGroup
+	others  sync.WaitGroup // goroutines besides workers
+}
+
+// NewRunner returns a runner. The tasks must have been registered; opts may be nil.
+func NewRunner(store Store, registry *Registry, opts *Options) (*Runner, error) {
+	if store == nil || registry == nil {
+		return nil, invalidf("runner", "store and registry must not be nil")
+	}
+	r := &Runner{
+		store: store, registry: registry, base: context.Background(),
+		wake:   make(chan struct{}, 1),
+		queues: make(map[string]*queue), running: make(map[ID]*attempt),
+		watchers: make(map[ID]map[chan struct{}]bool), swept: make(map[string]string),
+	}
+	if opts != nil {
+		r.opts = *opts
+	}
+	if err := r.opts.fill(); err != nil {
+		return nil, err
+	}
+	if n, ok := store.(Notifier); ok {
+		r.told = true
+		n.Notify(r.changed) // for as long as the store is open
+	}
+	for _, t := range registry.Tasks() {
+		if q := r.queue(t.Queue); registry.lookup(t.Name).handle == nil && q.Workers >= 0 {
+			return nil, invalidf("queue "+t.Queue, "task %s is declared only, so a program that works on its queue cannot run it; set the queue's Workers to -1 in Options.Queues", t.Name)
+		}
+	}
+	return r, nil
+}
+
+// Run executes jobs until ctx is done. Then it claims no more, lets handlers finish for
+// Options.Grace, cancels the others with cause [ErrStopping], and returns when all have returned;
+// jobs that were interrupted go back to their queue and the attempt does not count. If a handler
+// has not returned Options.Abandon later, Run returns an error that names its job; what the
+// handler does then is refused.
+//
+// Jobs that were running when an earlier process died are queued again first. That attempt counts.
+// One of them is failed only if it alone can have killed the process; after a second crash such
+// jobs run one at a time, until it is known which does.
+//
+// Run returns nil after a clean stop. It goes on when the store fails, and reports that to
+// Options.Logger. Only one Run of a runner can be active.
+func (r *Runner) Run(ctx context.Context) error {
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	defer r.others.Wait()
+	defer r.end()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	retry := time.Duration(0)
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			continue
+		case <-r.wake:
+		case <-timer.C:
+		}
+		err := r.pass()
+		if err != nil {
+			retry = min(max(2*retry, 100*time.Millisecond), 5*time.Second)
+			r.opts.Logger.Error("jobs: the store failed; trying again", "err", err, "in", retry)
+			if !sleep(ctx, retry) {
+				break
+			}
+			r.poke()
+			continue
+		}
+		retry = 0
+		timer.Stop()
+		if next := r.next(); !next.IsZero() {
+			timer.Reset(max(time.Until(next), 0))
+		}
+	}
+	return r.shutDown()
+}
+
+// sleep waits for d and reports whether ctx is still alive.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// begin takes over the jobs of dead processes and prepares the loop.
+func (r *Runner) begin(ctx context.Context) error {
+	r.mu.Lock()
+	if r.runs {
+		r.mu.Unlock()
+		return fmt.Errorf("%w: Run is already running", ErrState)
+	}
+	r.runs = true
+	r.base = context.WithoutCancel(ctx)
+	r.mu.Unlock()
+	names, err := r.recover(ctx)
+	if err != nil {
+		r.end()
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range names {
+		r.queue(name)
+	}
+	r.active = true
+	r.dueAt, r.pruneAt = time.Now(), time.Now()
+	r.lookAgain()
+	return nil
+}
+
+func (r *Runner) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.active, r.runs = false, false
+}
+
+// lookAgain has the next pass look at every queue. It must be called with mu held.
+func (r *Runner) lookAgain() {
+	for _, q := range r.queues {
+		q.ready = true
+	}
+}
+
+// changed takes note of what a commit changed. It is called by the store, in the order of commits.
+func (r *Runner) changed(changes []Change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	wake := false
+	for i := range changes {
+		c := &changes[i]
+		switch {
+		case c.State == Queued && r.active:
+			q := r.queue(c.Queue)
+			q.ready = true
+			wake = wake || q.room() > 0
+		case c.State == Scheduled || c.State == Retrying:
+			if r.dueAt.IsZero() || c.RunAt.Before(r.dueAt) {
+				r.dueAt, wake = c.RunAt, true
+			}
+		case c.Cancelling:
+			if a := r.running[c.ID]; a != nil {
+				r.interrupt(a, ErrCancelled)
+			}
+		case c.State.Final() && !r.pruneAt.IsZero() && r.pruneAt.Equal(never):
+			r.pruneAt, wake = time.Now().Add(pruneEvery), true
+		}
+		if len(r.watchers) > 0 {
+			r.notify(c.ID)
+		}
+	}
+	if wake {
+		r.poke()
+	}
+}
+
+// poke has the loop look at what there is to do.
+func (r *Runner) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// next returns when the loop has something to do without being woken; zero if never.
+func (r *Runner) next() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var next time.Time
+	earliest := func(t time.Time) {
+		if !t.IsZero() && !t.Equal(never) && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	earliest(r.flushAt)
+	earliest(r.dueAt)
+	earliest(r.pruneAt)
+	if !r.told {
+		earliest(time.Now().Add(time.Second))
+	}
+	for _, q := range r.queues {
+		if q.ready {
+			earliest(q.tokenAt)
+		}
+		if len(q.ahead) > 0 {
+			earliest(q.ahead[0].claimedAt.Add(maxAhead))
+		}
+	}
+	return next
+}
+
+// A round is what one transaction of the loop does.
+type round struct {
+	now      time.Time
+	finished []*attempt
+	flush    []update
+	release  []*attempt
+	due      bool
+	claims   []*claim
+
+	// Set by the transaction; reset when it runs again.
+	dueAt time.Time
+}
+
+// pass does everything that is to be done now, in one transaction.
+func (r *Runner) pass() error {
+	now := time.Now()
+	r.mu.Lock()
+	if !r.told {
+		r.lookAgain()
+		r.dueAt = now
+	}
+	w := r.collect(now)
+	prune := r.active && !r.pruneAt.IsZero() && !r.pruneAt.After(now)
+	if prune {
+		r.pruneAt = time.Time{}
+	}
+	r.mu.Unlock()
+	if prune {
+		r.others.Go(func() { r.retain(r.base) })
+	}
+	if w == nil {
+		return nil
+	}
+	err := r.store.Update(r.base, func(tx Tx) error { return r.write(tx, w) })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.putBack(w)
+		return err
+	}
+	r.settled(w.finished)
+	for i := range w.flush {
+		w.flush[i].stored()
+	}
+	r.settled(w.release)
+	if w.due && !w.dueAt.IsZero() && (r.dueAt.IsZero() || w.dueAt.Before(r.dueAt)) {
+		r.dueAt = w.dueAt
+	}
+	for _, c := range w.claims {
+		r.launch(c)
+	}
+	return nil
+}
+
+// collect takes what is to be done out of the runner's state; nil if there is nothing. It must be
+// called with mu held.
+func (r *Runner) collect(now time.Time) *round {
+	w := &round{now: now, finished: r.finished}
+	r.finished = nil
+	if !r.flushAt.IsZero() && !r.flushAt.After(now) {
+		for _, a := range r.dirty {
+			a.dirty = false
+			if r.running[a.id] == a && !a.ended {
+				w.flush = append(w.flush, a.snapshot())
+			}
+		}
+		r.dirty, r.flushAt = nil, time.Time{}
+	}
+	if r.active && !r.dueAt.IsZero() && !r.dueAt.After(now) {
+		w.due, r.dueAt = true, time.Time{}
+	}
+	for _, q := range r.queues {
+		if len(q.ahead) > 0 && (!r.active || now.Sub(q.ahead[0].claimedAt) >= maxAhead) {
+			w.release = append(w.release, q.ahead...)
+			q.ahead, q.brisk, q.ready = nil, 0, true
+		}
+		if r.active && q.ready {
+			if c := q.reserve(now); c != nil {
+				w.claims = append(w.claims, c)
+			}
+		}
+	}
+	if len(w.finished)+len(w.flush)+len(w.release)+len(w.claims) == 0 && !w.due {
+		return nil
+	}
+	return w
+}
+
+// write is the transaction of a round. It may run more than once.
+func (r *Runner) write(tx Tx, w *round) error {
+	for _, a := range w.finished {
+		if err := r.settle(tx, a, w.now); err != nil {
+			return err
+		}
+	}
+	for _, a := range w.release {
+		if err := r.giveBack(tx, a, w.now); err != nil {
+			return err
+		}
+	}
+	for i := range w.flush {
+		if err := r.save(tx, &w.flush[i]); err != nil {
+			return err
+		}
+	}
+	if w.due {
+		var err error
+		if w.dueAt, err = r.promote(tx, w.now); err != nil {
+			return err
+		}
+	}
+	for _, c := range w.claims {
+		if err := r.claim(tx, c, w.now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putBack undoes collect after a transaction that failed. It must be called with mu held.
+func (r *Runner) putBack(w *round) {
+	r.finished = append(w.finished, r.finished...)
+	for _, u := range w.flush {
+		u.attempt.tracker.retake()
+		r.markDirty(u.attempt)
+	}
+	for _, a := range w.release {
+		a.queue.ahead = append(a.queue.ahead, a)
+	}
+	if w.due {
+		r.dueAt = w.now
+	}
+	for _, c := range w.claims {
+		c.queue.reserved -= c.n
+		c.queue.ready = true
+	}
+}
+
+// settled forgets attempts whose end is stored. It must be called with mu held.
+func (r *Runner) settled(attempts []*attempt) {
+	for _, a := range attempts {
+		if r.running[a.id] == a {
+			delete(r.running, a.id)
+		}
+		if r.suspect == a.id {
+			r.suspect = 0
+			r.lookAgain()
+			r.poke()
+		}
+		close(a.settled)
+		if r.opts.OnEnd != nil && a.saved != nil && a.saved.State.Final() {
+			job := r.redact(a.saved)
+			r.others.Go(func() { r.opts.OnEnd(r.base, job) })
+		}
+	}
+}
+
+// shutDown is the end of Run: it lets handlers finish, cancels them, gives up on them.
+func (r *Runner) shutDown() error {
+	r.mu.Lock()
+	r.active = false
+	r.mu.Unlock()
+	if r.opts.Grace > 0 && r.drain(r.opts.Grace) {
+		return nil
+	}
+	r.mu.Lock()
+	for _, a := range r.running {
+		r.interrupt(a, ErrStopping)
+	}
+	r.mu.Unlock()
+	if r.drain(r.opts.Abandon) {
+		return nil
+	}
+	return r.abandon()
+}
+
+// drain stores the ends of jobs until none is running, for at most d, and reports whether it got
+// there.
+func (r *Runner) drain(d time.Duration) bool {
+	deadline := time.NewTimer(d)
+	defer deadline.Stop()
+	for {
+		err := r.pass()
+		r.mu.Lock()
+		left := len(r.running)
+		for _, q := range r.queues {
+			left += q.reserved // by an Enqueue under way
+		}
+		r.mu.Unlock()
+		if left == 0 {
+			r.workers.Wait()
+			return true
+		}
+		again := time.NewTimer(flushEvery)
+		select {
+		case <-deadline.C:
+			again.Stop()
+			return false
+		case <-again.C:
+		case <-r.wakeUnless(err):
+		}
+		again.Stop()
+	}
+}
+
+// wakeUnless returns the wake channel, or nil if the store has just failed and should rest.
+func (r *Runner) wakeUnless(err error) <-chan struct{} {
+	if err != nil {
+		return nil
+	}
+	return r.wake
+}
+
+// abandon gives the jobs of handlers that do not return back to their queues.
+func (r *Runner) abandon() error {
+	r.mu.Lock()
+	left := slices.Collect(maps.Values(r.running))
+	r.mu.Unlock()
+	slices.SortFunc(left, func(a, b *attempt) int { return cmp.Compare(a.id, b.id) })
+	names := make([]string, len(left))
+	for i, a := range left {
+		names[i] = fmt.Sprintf("%d (%s)", a.id, a.task.Name)
+	}
+	gaveUp := fmt.Errorf("jobs: gave up on handlers that ignore the end of their context, of job %s", strings.Join(names, ", "))
+	err := r.store.Update(r.base, func(tx Tx) error {
+		for _, a := range left {
+			if err := r.giveBack(tx, a, time.Now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return errors.Join(gaveUp, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.settled(left)
+	return gaveUp
+}

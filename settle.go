@@ -1,0 +1,233 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// holds reports whether stored is still held by this attempt.
+func (a *attempt) holds(stored *Job) bool {
+	return stored.State == Running && stored.Claims == a.claimed.Claims
+}
+
+// change applies a change that saves the job, if the attempt still holds it; otherwise it returns
+// ErrStale. It first tries with what is in memory, which saves reading and decoding the job.
+func (a *attempt) change(tx Tx, apply func(job *Job) error) error {
+	a.mu.Lock()
+	job := *a.job
+	a.mu.Unlock()
+	err := apply(&job)
+	if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	stored, err := tx.Job(a.id)
+	if errors.Is(err, ErrNotFound) || err == nil && !a.holds(stored) {
+		return fmt.Errorf("job %d: %w", a.id, ErrStale)
+	}
+	if err != nil {
+		return err
+	}
+	return apply(stored)
+}
+
+// save stores progress, counters and log of a running job.
+func (r *Runner) save(tx Tx, u *update) error {
+	a := u.attempt
+	a.saved = nil
+	err := a.change(tx, func(job *Job) error {
+		u.apply(job)
+		if err := tx.Save(job); err != nil {
+			return err
+		}
+		a.saved = job
+		return u.log.write(tx, a.id)
+	})
+	if errors.Is(err, ErrStale) {
+		return nil
+	}
+	return err
+}
+
+// apply puts what the attempt has to tell into its job.
+func (u *update) apply(job *Job) {
+	if u.progress != nil {
+		job.Progress = u.progress
+	}
+	job.Counters = u.counters
+	job.Warnings, job.LoggedErrors = u.warnings, u.errors
+	job.Logged = u.log.end()
+}
+
+// settle stores the end of an attempt, with all that belongs to it.
+func (r *Runner) settle(tx Tx, a *attempt, now time.Time) error {
+	a.saved = nil
+	err := a.change(tx, func(job *Job) error {
+		a.last.apply(job)
+		to := a.decide(job, now)
+		if err := r.move(tx, job, to, now); err != nil {
+			return err
+		}
+		a.saved = job
+		return r.ended(tx, &a.last, job, now)
+	})
+	if errors.Is(err, ErrStale) {
+		a.mu.Lock()
+		completed := a.completed
+		a.mu.Unlock()
+		if stored, err := tx.Job(a.id); completed && err == nil && stored.Claims == a.claimed.Claims {
+			a.saved = stored
+			return nil
+		}
+		r.opts.Logger.Warn("jobs: the end of an attempt came too late and was refused", "job", a.id, "task", a.task.Name)
+		return nil
+	}
+	return err
+}
+
+// ended writes what goes with the end of an attempt: its log, the mark of the latest success, and
+// the jobs it deferred.
+func (r *Runner) ended(tx Tx, u *update, job *Job, now time.Time) error {
+	a := u.attempt
+	if err := u.log.write(tx, a.id); err != nil {
+		return err
+	}
+	if job.State != Succeeded {
+		return nil
+	}
+	if err := tx.SetRecord(spaceLast, job.Task, binaryID(job.ID)); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.deferred {
+		if _, err := r.insert(tx, &a.deferred[i], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decide says what follows from the way the attempt ended.
+func (a *attempt) decide(job *Job, now time.Time) State {
+	var o *outcome
+	errors.As(a.err, &o)
+	switch {
+	case a.err == nil:
+		job.Result, job.Message = a.result, ""
+		return Succeeded
+	case o != nil && o.state == Succeeded:
+		job.Result, job.Partial, job.Message = a.result, true, a.err.Error()
+		job.Warnings++
+		return Succeeded
+	case o != nil && o.state == Skipped:
+		job.Message = a.err.Error()
+		return Skipped
+	case job.Cancelling:
+		return Cancelled
+	case o != nil && o.state == Scheduled:
+		job.Attempt--
+		job.Snoozes++
+		job.Message = a.err.Error()
+		return due(job, Scheduled, o.in, now)
+	case o == nil && errors.Is(a.stopped, ErrStopping):
+		job.Attempt--
+		job.Message = "interrupted, because the runner stopped"
+		return Queued
+	}
+	kind, stack := kindOf(a.err), ""
+	var p *panicError
+	if errors.As(a.err, &p) {
+		stack = p.stack
+	}
+	message := a.err.Error()
+	if errors.Is(a.stopped, ErrTimeout) {
+		kind = ErrorTimeout
+		message = fmt.Sprintf("timed out after %s: %s", now.Sub(job.StartedAt).Round(time.Millisecond), message)
+	}
+	job.fault(kind, message, stack, now)
+	switch {
+	case kind == ErrorArgs || kind == ErrorResult || o != nil && o.state == Failed || job.Attempt >= job.MaxAttempts:
+		return Failed
+	case !job.Deadline.IsZero() && !now.Before(job.Deadline):
+		return Failed
+	case o != nil:
+		return due(job, Retrying, o.in, now)
+	case a.retryIn < 0:
+		return Failed
+	}
+	return due(job, Retrying, a.retryIn, now)
+}
+
+func due(job *Job, state State, in time.Duration, now time.Time) State {
+	job.RunAt = now.Add(min(max(in, 0), maxDuration))
+	return state
+}
+
+func kindOf(err error) ErrorKind {
+	var (
+		args   *argsError
+		result *resultError
+		panics *panicError
+	)
+	switch {
+	case errors.As(err, &args):
+		return ErrorArgs
+	case errors.As(err, &result):
+		return ErrorResult
+	case errors.As(err, &panics):
+		return ErrorPanic
+	}
+	return ErrorReturned
+}
+
+// giveBack returns a job to its place in line, as if it had not been claimed.
+func (r *Runner) giveBack(tx Tx, a *attempt, now time.Time) error {
+	a.saved = nil
+	err := a.change(tx, func(job *Job) error {
+		to := Queued
+		if job.Cancelling {
+			to = Cancelled
+		}
+		job.Attempt--
+		if err := r.move(tx, job, to, now); err != nil {
+			return err
+		}
+		a.saved = job
+		return nil
+	})
+	if errors.Is(err, ErrStale) {
+		return nil
+	}
+	return err
+}
+
+// Complete ends the running job as succeeded, with its result, log and deferred jobs, in a
+// transaction that the handler has opened itself, so that it commits together with the handler's
+// own data, or not at all: the job then has its effect exactly once. For a file of package bolt
+// that is store.Tx(tx). The handler returns after that; if the transaction has committed, what it
+// returns does not matter. Outside a job Complete does nothing.
+func Complete(ctx context.Context, tx Tx, result any) error {
+	a := current(ctx)
+	if a == nil {
+		return nil
+	}
+	encoded, err := a.encode("result", result)
+	if err != nil {
+		return err
+	}
+	u := a.snapshot()
+	a.mu.Lock()
+	a.completed = true
+	a.mu.Unlock()
+	now := time.Now()
+	return a.change(tx, func(job *Job) error {
+		u.apply(job)
+		job.Result, job.Message = encoded, ""
+		if err := a.runner.move(tx, job, Succeeded, now); err != nil {
+			return err
+		}
+		return a.runner.ended(tx, &u, job, now)
+	})
+}
