@@ -1,5 +1,0 @@
-package jobs
-
-type Report struct{}
-
-func (r *Report) Clone() *Report { return r }
