@@ -310,6 +310,10 @@ func TestTracker_Times(t *testing.T) {
 				t.Errorf("%s: 40 left at 5/s: got %v, %v; want 8s", r.Name, left, ok)
 			}
 		}
+		root.SetStatus("late")
+		if r := root.Report(); !r.Started.Equal(began) || r.Updated.Equal(updated) {
+			t.Errorf("a later status: started %v, updated %v", r.Started, r.Updated)
+		}
 		node.Add(40)
 		if left, ok := root.Report().Remaining(); !ok || left != 0 {
 			t.Errorf("done: got %v, %v left", left, ok)
@@ -425,6 +429,26 @@ func TestTracker_Take(t *testing.T) {
 		root.Child("node")
 		if signals != 0 {
 			t.Error("reading signals")
+		}
+	})
+	t.Run("signals after the update", func(t *testing.T) {
+		var root *jobs.Tracker
+		var seen *jobs.Report
+		root = jobs.NewTrackerHook("root", func() { seen = root.Take() })
+		root.Add(1)
+		want(t, seen, 1, 0)
+		root.SetTotal(10)
+		want(t, seen, 1, 10)
+		root.Set(2)
+		want(t, seen, 2, 10)
+		root.SetFraction(0.5)
+		want(t, seen, 5, 10)
+		root.AddFraction(0.25)
+		want(t, seen, 7, 10)
+		root.SetStatus("s")
+		root.Child("new")
+		if seen.Status != "s" || seen.Child("new") == nil {
+			t.Errorf("status %q, child %v", seen.Status, seen.Child("new"))
 		}
 	})
 	t.Run("never loses the last update", func(t *testing.T) {
