@@ -67,34 +67,28 @@ const (
 
 // A trackerTree is what the nodes of a tree share.
 type trackerTree struct {
-	// state leads from clean to changed by an update and back by take.
-	state   atomic.Uint32
-	changed func() // called when state becomes changed; may be nil
+	state   atomic.Uint32 // of the bits below
+	changed func()        // see onChange
 	_       [64]byte
 	// mu keeps its distance from state, which every update reads.
 	mu sync.RWMutex
 }
 
-// Values of trackerTree.state.
+// The bits of trackerTree.state.
 const (
-	trackerClean uint32 = iota
-	trackerChanged
+	trackerChanged uint32 = 1 << iota // since the latest take
 	trackerClosed
 )
 
 // NewTracker returns the root of a new tree. Handlers get theirs from [Progress]; this one is for
 // use without a job.
-func NewTracker(name string) *Tracker { return newTracker(name, nil) }
-
-// newTracker returns the root of a new tree. The first update, and the first one after each take,
-// calls changed, from the goroutine that updates; it must not block or use the tracker.
-func newTracker(name string, changed func()) *Tracker {
-	return &Tracker{
-		tree:  &trackerTree{changed: changed},
-		name:  cleanLine(name, trackerName),
-		depth: 1,
-	}
+func NewTracker(name string) *Tracker {
+	return &Tracker{tree: new(trackerTree), name: cleanLine(name, trackerName), depth: 1}
 }
+
+// onChange has the first update, and the first one after each take, call fn from the goroutine
+// that updates. It must be called before the tree is used.
+func (t *Tracker) onChange(fn func()) { t.tree.changed = fn }
 
 // Child returns the child of that name. The first call makes it; children are reported in the
 // order in which they were made. Names are cut at 200 bytes. A tree has 32 levels: on the last
@@ -251,31 +245,37 @@ func (t *Tracker) start() {
 	}
 }
 
-func (t *Tracker) closed() bool { return t.tree.state.Load() == trackerClosed }
+func (t *Tracker) closed() bool { return t.tree.state.Load()&trackerClosed != 0 }
 
-// touch tells that the tree has changed. It comes after the change: if the state is found changed
-// already, the report of a later take includes it.
+// touch tells that the tree has changed. It comes after the change: if the tree is found changed
+// already, the next take includes it. No lock is held.
 func (t *Tracker) touch() {
-	if t.tree.state.Load() == trackerClean {
+	if t.tree.state.Load() == 0 {
 		t.signal()
 	}
 }
 
 func (t *Tracker) signal() {
-	if t.tree.state.CompareAndSwap(trackerClean, trackerChanged) && t.tree.changed != nil {
+	if t.tree.state.CompareAndSwap(0, trackerChanged) && t.tree.changed != nil {
 		t.tree.changed()
 	}
 }
 
-// take returns a report and has the next update call changed again.
+// take returns a report, or nil if nothing has changed since the one before.
 func (t *Tracker) take() *Report {
 	// First the state, then the report: an update that the report misses signals anew.
-	t.tree.state.CompareAndSwap(trackerChanged, trackerClean)
+	if t.tree.state.And(^trackerChanged)&trackerChanged == 0 {
+		return nil
+	}
 	return t.Report()
 }
 
-// close makes the whole tree ignore updates.
-func (t *Tracker) close() { t.tree.state.Store(trackerClosed) }
+// retake has the next take return a report, because that of the latest was not stored. It does not
+// signal.
+func (t *Tracker) retake() { t.tree.state.Or(trackerChanged) }
+
+// close makes the whole tree ignore updates. What came before can still be taken.
+func (t *Tracker) close() { t.tree.state.Or(trackerClosed) }
 
 // cleanLine makes s a single line of valid UTF-8 of at most n bytes. What could move a cursor or
 // turn the direction of writing becomes a space; the joiners that some scripts need stay.

@@ -1,9 +1,11 @@
 package jobs
 
-// What the tests of this package reach into.
+// What the tests of Tracker reach into.
 
-func NewTrackerHook(name string, changed func()) *Tracker { return newTracker(name, changed) }
+func (t *Tracker) OnChange(fn func()) { t.onChange(fn) }
 
 func (t *Tracker) Take() *Report { return t.take() }
+
+func (t *Tracker) Retake() { t.retake() }
 
 func (t *Tracker) Close() { t.close() }

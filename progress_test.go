@@ -189,7 +189,8 @@ func TestTracker_SetFraction(t *testing.T) {
 	})
 	t.Run("steps too small to be seen do not signal", func(t *testing.T) {
 		signals := 0
-		node := jobs.NewTrackerHook("", func() { signals++ })
+		node := jobs.NewTracker("")
+		node.OnChange(func() { signals++ })
 		for range 100_000 {
 			node.AddFraction(1.0 / 100_000)
 			node.Take()
@@ -399,10 +400,11 @@ func TestTracker_Concurrent(t *testing.T) {
 	want(t, r.Child("fraction"), 1000, 1000)
 }
 
-func TestTracker_Take(t *testing.T) {
-	t.Run("signals once until the next take", func(t *testing.T) {
+func TestTracker_Signals(t *testing.T) {
+	t.Run("once until the next take", func(t *testing.T) {
 		signals := 0
-		root := jobs.NewTrackerHook("root", func() { signals++ })
+		root := jobs.NewTracker("root")
+		root.OnChange(func() { signals++ })
 		node := root.Child("node")
 		updates := []func(){
 			func() { node.Add(1) },
@@ -431,10 +433,10 @@ func TestTracker_Take(t *testing.T) {
 			t.Error("reading signals")
 		}
 	})
-	t.Run("signals after the update", func(t *testing.T) {
-		var root *jobs.Tracker
+	t.Run("after the update", func(t *testing.T) {
 		var seen *jobs.Report
-		root = jobs.NewTrackerHook("root", func() { seen = root.Take() })
+		root := jobs.NewTracker("root")
+		root.OnChange(func() { seen = root.Take() })
 		root.Add(1)
 		want(t, seen, 1, 0)
 		root.SetTotal(10)
@@ -451,11 +453,37 @@ func TestTracker_Take(t *testing.T) {
 			t.Errorf("status %q, child %v", seen.Status, seen.Child("new"))
 		}
 	})
+}
+
+func TestTracker_Take(t *testing.T) {
+	t.Run("returns nil if nothing has changed, unless asked again", func(t *testing.T) {
+		signals := 0
+		root := jobs.NewTracker("root")
+		root.OnChange(func() { signals++ })
+		if root.Take() != nil {
+			t.Error("a new tracker has changed")
+		}
+		root.Add(1)
+		want(t, root.Take(), 1, 0)
+		if root.Take() != nil {
+			t.Error("taken twice")
+		}
+		root.Retake()
+		root.Add(1)
+		want(t, root.Take(), 2, 0)
+		root.Close()
+		root.Retake()
+		want(t, root.Take(), 2, 0)
+		if signals != 1 {
+			t.Errorf("%d signals, want 1: Retake must not signal", signals)
+		}
+	})
 	t.Run("never loses the last update", func(t *testing.T) {
 		for range 200 {
 			var stored atomic.Int64
 			wake := make(chan struct{}, 1)
-			root := jobs.NewTrackerHook("root", func() {
+			root := jobs.NewTracker("root")
+			root.OnChange(func() {
 				select {
 				case wake <- struct{}{}:
 				default:
@@ -464,7 +492,9 @@ func TestTracker_Take(t *testing.T) {
 			var flusher, workers sync.WaitGroup
 			flusher.Go(func() {
 				for range wake {
-					stored.Store(root.Take().Current)
+					if r := root.Take(); r != nil {
+						stored.Store(r.Current)
+					}
 				}
 			})
 			for w := range 4 {
@@ -488,11 +518,11 @@ func TestTracker_Take(t *testing.T) {
 func TestTracker_AfterTheEndOfItsJob(t *testing.T) {
 	t.Run("ignores updates", func(t *testing.T) {
 		signals := 0
-		root := jobs.NewTrackerHook("root", func() { signals++ })
+		root := jobs.NewTracker("root")
+		root.OnChange(func() { signals++ })
 		node := root.Child("node")
 		node.SetTotal(5)
 		node.Add(1)
-		root.Take()
 		signals = 0
 		root.Close()
 		node.Add(1)
@@ -506,6 +536,9 @@ func TestTracker_AfterTheEndOfItsJob(t *testing.T) {
 		want(t, r, 1, 5)
 		if len(r.Children) != 1 || r.Children[0].Status != "" || signals != 0 {
 			t.Errorf("got %d children, status %q, %d signals", len(r.Children), r.Children[0].Status, signals)
+		}
+		if root.Take() != nil {
+			t.Error("late updates can be taken")
 		}
 	})
 }

@@ -162,7 +162,7 @@ func (t *reportTable) line(row reportRow) string {
 		}
 		switch cell := row.cells[i]; {
 		case i == colBar && row.known:
-			b.WriteString(bar(row.fraction, w))
+			b.WriteString(drawBar(row.fraction, w))
 		case i == colLabel || i == colStatus:
 			b.WriteString(columns.Left(columns.Cut(cell, w), w))
 		default:
@@ -172,8 +172,8 @@ func (t *reportTable) line(row reportRow) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// bar draws a fraction with a precision of an eighth of a column.
-func bar(fraction float64, width int) string {
+// drawBar draws a fraction with a precision of an eighth of a column.
+func drawBar(fraction float64, width int) string {
 	eighths := int(fraction*float64(8*width) + 1e-9)
 	s := strings.Repeat("█", eighths/8)
 	n := eighths / 8
