@@ -146,14 +146,14 @@ func TestReport_FormatNumbers(t *testing.T) {
 		}
 	}
 	for took, want := range map[time.Duration]string{
-		0:                             "n  ████████████████████  ✓  1/1",
-		500 * time.Millisecond:        "n  ████████████████████  ✓  1/1  2.0/s  in <1s",
-		59*time.Second + 999e6:        "n  ████████████████████  ✓  1/1  1/min  in 59s",
-		time.Hour - time.Second:       "n  ████████████████████  ✓  1/1  1.0/h  in 59m59s",
-		25 * time.Hour:                "n  ████████████████████  ✓  1/1  in 1d01h",
-		23*time.Hour + 59*time.Minute: "n  ████████████████████  ✓  1/1  in 23h59m",
-		time.Minute + 5*time.Second:   "n  ████████████████████  ✓  1/1  55.4/h  in 1m05s",
-		2000 * 24 * time.Hour:         "n  ████████████████████  ✓  1/1  in 2000d00h",
+		0:                             "n  ████████████████████    ✓  1/1",
+		500 * time.Millisecond:        "n  ████████████████████    ✓  1/1  2.0/s  in <1s",
+		59*time.Second + 999e6:        "n  ████████████████████    ✓  1/1  1/min  in 59s",
+		time.Hour - time.Second:       "n  ████████████████████    ✓  1/1  1.0/h  in 59m59s",
+		25 * time.Hour:                "n  ████████████████████    ✓  1/1  in 1d01h",
+		23*time.Hour + 59*time.Minute: "n  ████████████████████    ✓  1/1  in 23h59m",
+		time.Minute + 5*time.Second:   "n  ████████████████████    ✓  1/1  55.4/h  in 1m05s",
+		2000 * 24 * time.Hour:         "n  ████████████████████    ✓  1/1  in 2000d00h",
 	} {
 		r := &jobs.Report{Name: "n", Current: 1, Total: 1, Started: began, Updated: began.Add(took)}
 		if got := r.String(); got != want {
@@ -162,8 +162,8 @@ func TestReport_FormatNumbers(t *testing.T) {
 	}
 	for current, want := range map[int64]string{
 		999_999: "n  ███████████████████▉  99%  999,999/1.00M",
-		-5:      "n  ░░░░░░░░░░░░░░░░░░░░  0%  -5/1.00M",
-		2e6:     "n  ████████████████████  ✓  2.00M/1.00M",
+		-5:      "n  ░░░░░░░░░░░░░░░░░░░░   0%     -5/1.00M",
+		2e6:     "n  ████████████████████    ✓  2.00M/1.00M",
 	} {
 		r := &jobs.Report{Name: "n", Current: current, Total: 1e6}
 		if got := r.String(); got != want {

@@ -72,11 +72,13 @@ func (t *reportTable) add(r *Report, first, rest string) {
 	row.cells[colStatus] = r.Status
 	row.fraction, row.known = r.Fraction()
 	if row.known {
-		t.widths[colBar] = barWide
+		// Room for later, so that columns do not jump while somebody watches.
+		t.widths[colBar], t.widths[colPercent] = barWide, len("99%")
 		row.cells[colPercent] = strconv.Itoa(min(int(row.fraction*100+1e-9), 99)) + "%"
 	}
 	if !r.Parts && r.Total > 0 && !r.Open {
 		row.cells[colCount] = shortCount(r.Current) + "/" + shortCount(r.Total)
+		t.widths[colCount] = max(t.widths[colCount], 2*len(shortCount(r.Total))+1)
 	} else if !r.Parts && r.Current != 0 {
 		row.cells[colCount] = shortCount(r.Current)
 	}

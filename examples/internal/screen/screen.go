@@ -53,13 +53,14 @@ func New(w *os.File) *Screen {
 // Live reports whether the screen is a terminal, on which Draw replaces what it drew before.
 func (s *Screen) Live() bool { return s.size != nil }
 
-// Width returns the number of columns, and 80 if the screen is no terminal.
+// Width returns the number of columns that can be used, and 80 if the screen is no terminal. The
+// last column stays free: writing it makes some terminals wrap.
 func (s *Screen) Width() int {
 	if s.size == nil {
 		return 80
 	}
 	width, _ := s.size()
-	return width
+	return width - 1
 }
 
 // Draw shows text. In a terminal it replaces the text of the call before; lines that are too long
@@ -91,7 +92,6 @@ func (s *Screen) Draw(text string) {
 	}
 	s.home(&b)
 	for _, line := range lines {
-		// The last column stays free: writing it makes some terminals wrap.
 		b.WriteString(columns.Cut(line, width-1) + eraseLine + "\n")
 	}
 	b.WriteString(eraseBelow)

@@ -79,7 +79,7 @@ func TestScreen_Terminal(t *testing.T) {
 	v := &terminal{t: t, cursor: true}
 	width, height := 10, 5
 	s := screen.NewSize(v, func() (int, int) { return width, height })
-	if !s.Live() || s.Width() != 10 {
+	if !s.Live() || s.Width() != 9 {
 		t.Errorf("live %v, width %d", s.Live(), s.Width())
 	}
 	s.Print("before\n")
