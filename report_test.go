@@ -208,6 +208,24 @@ func TestReport_JSON(t *testing.T) {
 	}
 }
 
+func TestReport_OddJSON(t *testing.T) {
+	for _, data := range []string{
+		`{}`, `{"children":[null,{"name":"a"},null]}`, `{"current":-1,"total":-1,"base":-1,"cut":-1}`,
+		`{"current":9223372036854775807,"total":9223372036854775807,"base":-9223372036854775808,
+			"started":"0001-01-01T00:00:00.1Z","updated":"9999-01-01T00:00:00Z"}`,
+	} {
+		var r *jobs.Report
+		if err := json.Unmarshal([]byte(data), &r); err != nil {
+			t.Fatal(err)
+		}
+		r = r.Clone()
+		_ = r.String() // does not panic
+		if r.Child("none") != nil || r.Child("a") == nil && strings.Contains(data, `"a"`) {
+			t.Errorf("%s: wrong child", data)
+		}
+	}
+}
+
 func TestReport_Clone(t *testing.T) {
 	r := importReport(t)
 	c := r.Clone()
