@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/embedjobs/jobs/internal/bars"
 )
 
 // A Report says how far a job or a part of it has come: a snapshot of a [Tracker]. Its methods may
@@ -54,7 +56,7 @@ func (r *Report) Child(path ...string) *Report {
 		if r == nil {
 			return nil
 		}
-		i := slices.IndexFunc(r.Children, func(c *Report) bool { return c.Name == name })
+		i := slices.IndexFunc(r.Children, func(c *Report) bool { return c != nil && c.Name == name })
 		if i < 0 {
 			return nil
 		}
@@ -107,6 +109,56 @@ func (r *Report) Remaining() (d time.Duration, ok bool) {
 		return 0, false
 	}
 	return time.Duration(seconds * float64(time.Second)), true
+}
+
+// String returns the report as [Report.Format] lays it out in 80 columns.
+func (r *Report) String() string { return r.Format(80) }
+
+// Format lays the report out as a tree for a terminal or a log, one line per node: the name, a bar
+// and the percentage or, once done, a check mark, the count, the rate, the time left or taken, the
+// status line. Lines are not longer than width columns, 40 at the least, have no space at their
+// end, and are separated by newlines; the last one has none. When there is not enough room, the
+// status is cut first, then columns are left out. The layout may change.
+func (r *Report) Format(width int) string {
+	if r == nil {
+		return ""
+	}
+	return bars.Format(r.rows(nil, "", ""), width)
+}
+
+// rows appends the row of r, whose label begins with first, and those of its children, which begin
+// with rest.
+func (r *Report) rows(rows []bars.Row, first, rest string) []bars.Row {
+	if r == nil { // in a report that was not made by a Tracker
+		return rows
+	}
+	row := bars.Row{Label: first + r.Name, Status: r.Status, Done: r.Done(), Fraction: -1}
+	if f, ok := r.Fraction(); ok {
+		row.Fraction = f
+	}
+	if !r.Parts {
+		row.Current, row.Rate = r.Current, r.Rate()
+		if !r.Open {
+			row.Total = r.Total
+		}
+	}
+	if !r.Started.IsZero() {
+		row.Took = r.Updated.Sub(r.Started)
+	}
+	row.Left, _ = r.Remaining()
+	rows = append(rows, row)
+	for i, c := range r.Children {
+		if i == len(r.Children)-1 && r.Cut == 0 {
+			rows = c.rows(rows, rest+"└── ", rest+"    ")
+		} else {
+			rows = c.rows(rows, rest+"├── ", rest+"│   ")
+		}
+	}
+	if r.Cut > 0 {
+		more := "… " + bars.Thousands(int64(r.Cut)) + " more"
+		rows = append(rows, bars.Row{Label: rest + "└── " + more, Fraction: -1})
+	}
+	return rows
 }
 
 // A trackerSum is a node with its children added up.

@@ -1,4 +1,5 @@
-package jobs
+// Package bars lays out rows with progress bars.
+package bars
 
 import (
 	"fmt"
@@ -9,32 +10,37 @@ import (
 	"github.com/embedjobs/jobs/internal/columns"
 )
 
-// String returns the report as [Report.Format] lays it out in 80 columns.
-func (r *Report) String() string { return r.Format(80) }
+// A Row is one line of a table. What is zero is left empty.
+type Row struct {
+	Label          string
+	Fraction       float64 // negative means no bar
+	Done           bool    // a check mark instead of the percentage, Took instead of Left
+	Current, Total int64
+	Rate           float64 // per second
+	Left, Took     time.Duration
+	Status         string
+}
 
-// Format lays the report out as a tree for a terminal or a log, one line per node: the name, a bar
-// and the percentage or, once done, a check mark, the count, the rate, the time left or taken, the
-// status line. Lines are not longer than width columns, 40 at the least, have no space at their
-// end, and are separated by newlines; the last one has none. When there is not enough room, the
-// status is cut first, then columns are left out. The layout may change.
-func (r *Report) Format(width int) string {
-	if r == nil {
-		return ""
+// Format lays out rows in lines of at most width columns, 40 at the least. When there is not
+// enough room, the status is cut first, then columns are left out. Lines are separated by newlines
+// and have no space at their end.
+func Format(rows []Row, width int) string {
+	t := &table{width: max(width, 40)}
+	for i := range rows {
+		t.add(&rows[i])
 	}
-	t := &reportTable{width: max(width, 40)}
-	t.add(r, "", "")
 	t.fit()
 	var b strings.Builder
-	for i, row := range t.rows {
+	for i, l := range t.lines {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		b.WriteString(t.line(row))
+		b.WriteString(t.text(l))
 	}
 	return b.String()
 }
 
-// The columns of a reportTable.
+// The columns of a table.
 const (
 	colLabel = iota
 	colBar
@@ -52,71 +58,53 @@ const (
 	colGap    = "  "
 )
 
-type reportRow struct {
+type line struct {
 	cells    [colNumber]string // without the bar, whose width is not known yet
-	fraction float64
-	known    bool
+	fraction float64           // negative if there is no bar
 }
 
-type reportTable struct {
+type table struct {
 	width  int
-	rows   []reportRow
+	lines  []line
 	widths [colNumber]int
 }
 
-// add appends the row of r, whose label begins with first, and those of its children, which begin
-// with rest.
-func (t *reportTable) add(r *Report, first, rest string) {
-	row := reportRow{}
-	row.cells[colLabel] = first + r.Name
-	row.cells[colStatus] = r.Status
-	row.fraction, row.known = r.Fraction()
-	if row.known {
+func (t *table) add(r *Row) {
+	l := line{fraction: r.Fraction}
+	l.cells[colLabel] = r.Label
+	l.cells[colStatus] = r.Status
+	if r.Fraction >= 0 {
 		// Room for later, so that columns do not jump while somebody watches.
 		t.widths[colBar], t.widths[colPercent] = barWide, len("99%")
-		row.cells[colPercent] = strconv.Itoa(min(int(row.fraction*100+1e-9), 99)) + "%"
+		l.cells[colPercent] = strconv.Itoa(min(int(r.Fraction*100+1e-9), 99)) + "%"
 	}
-	if !r.Parts && r.Total > 0 && !r.Open {
-		row.cells[colCount] = shortCount(r.Current) + "/" + shortCount(r.Total)
-		t.widths[colCount] = max(t.widths[colCount], 2*len(shortCount(r.Total))+1)
-	} else if !r.Parts && r.Current != 0 {
-		row.cells[colCount] = shortCount(r.Current)
+	if r.Total > 0 {
+		total := shortCount(r.Total)
+		l.cells[colCount] = shortCount(r.Current) + "/" + total
+		t.widths[colCount] = max(t.widths[colCount], 2*len(total)+1)
+	} else if r.Current != 0 {
+		l.cells[colCount] = shortCount(r.Current)
 	}
-	if rate := r.Rate(); rate > 0 && !r.Parts {
-		row.cells[colRate] = shortRate(rate)
+	if r.Rate > 0 {
+		l.cells[colRate] = shortRate(r.Rate)
 	}
-	if r.Done() {
-		row.cells[colPercent] = "✓"
-		if took := r.Updated.Sub(r.Started); !r.Started.IsZero() && took > 0 {
-			row.cells[colTime] = "in " + shortDuration(took)
-		}
-	} else if left, ok := r.Remaining(); ok {
-		row.cells[colTime] = shortDuration(left) + " left"
+	if r.Left > 0 {
+		l.cells[colTime] = shortDuration(r.Left) + " left"
 	}
-	t.push(row)
-	for i, c := range r.Children {
-		if i == len(r.Children)-1 && r.Cut == 0 {
-			t.add(c, rest+"└── ", rest+"    ")
-		} else {
-			t.add(c, rest+"├── ", rest+"│   ")
+	if r.Done {
+		l.cells[colPercent], l.cells[colTime] = "✓", ""
+		if r.Took > 0 {
+			l.cells[colTime] = "in " + shortDuration(r.Took)
 		}
 	}
-	if r.Cut > 0 {
-		row := reportRow{}
-		row.cells[colLabel] = rest + "└── … " + thousands(int64(r.Cut)) + " more"
-		t.push(row)
-	}
-}
-
-func (t *reportTable) push(row reportRow) {
-	for i, cell := range row.cells {
+	for i, cell := range l.cells {
 		t.widths[i] = max(t.widths[i], columns.Width(cell))
 	}
-	t.rows = append(t.rows, row)
+	t.lines = append(t.lines, l)
 }
 
 // fit makes the columns narrow enough for the width.
-func (t *reportTable) fit() {
+func (t *table) fit() {
 	w := &t.widths
 	w[colLabel] = min(w[colLabel], max(t.width*2/5, 20))
 	status := w[colStatus]
@@ -143,7 +131,7 @@ func (t *reportTable) fit() {
 }
 
 // used returns the width of a full line.
-func (t *reportTable) used() int {
+func (t *table) used() int {
 	n := -len(colGap)
 	for _, w := range t.widths {
 		if w > 0 {
@@ -153,7 +141,7 @@ func (t *reportTable) used() int {
 	return n
 }
 
-func (t *reportTable) line(row reportRow) string {
+func (t *table) text(l line) string {
 	var b strings.Builder
 	for i, w := range t.widths {
 		if w == 0 {
@@ -162,9 +150,9 @@ func (t *reportTable) line(row reportRow) string {
 		if b.Len() > 0 {
 			b.WriteString(colGap)
 		}
-		switch cell := row.cells[i]; {
-		case i == colBar && row.known:
-			b.WriteString(drawBar(row.fraction, w))
+		switch cell := l.cells[i]; {
+		case i == colBar && l.fraction >= 0:
+			b.WriteString(drawBar(l.fraction, w))
 		case i == colLabel || i == colStatus:
 			b.WriteString(columns.Left(columns.Cut(cell, w), w))
 		default:
@@ -190,7 +178,7 @@ func drawBar(fraction float64, width int) string {
 func shortCount(n int64) string {
 	const units = "MGTPE"
 	if -1e6 < n && n < 1e6 {
-		return thousands(n)
+		return Thousands(n)
 	}
 	n /= 1e4 // hundredths of a unit
 	unit := 0
@@ -200,8 +188,8 @@ func shortCount(n int64) string {
 	return fmt.Sprintf("%.2f%c", float64(n)/100, units[unit])
 }
 
-// thousands writes n with commas: 1,234,567.
-func thousands(n int64) string {
+// Thousands writes n with commas: 1,234,567.
+func Thousands(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
 		s = s[:i] + "," + s[i:]
@@ -213,7 +201,7 @@ func thousands(n int64) string {
 func shortRate(rate float64) string {
 	switch {
 	case rate >= 9.95:
-		return thousands(int64(rate+0.5)) + "/s"
+		return Thousands(int64(rate+0.5)) + "/s"
 	case rate >= 0.95:
 		return fmt.Sprintf("%.1f/s", rate)
 	case rate*60 >= 0.95:

@@ -1,0 +1,11 @@
+package jobs
+
+// What the tests of Tracker reach into.
+
+func (t *Tracker) OnChange(fn func()) { t.onChange(fn) }
+
+func (t *Tracker) Take() *Report { return t.take() }
+
+func (t *Tracker) Retake() { t.retake() }
+
+func (t *Tracker) Close() { t.close() }
