@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -98,8 +99,9 @@ func (r *Runner) launch(c *claim) {
 func (r *Runner) newAttempt(q *queue, job *Job) *attempt {
 	a := &attempt{
 		id: job.ID, runner: r, task: r.registry.lookup(job.Task), queue: q, job: job, claimed: job,
-		claimedAt: time.Now(), settled: make(chan struct{}), tracker: NewTracker(""),
+		claimedAt: time.Now(), settled: make(chan struct{}),
 	}
+	a.tracker = NewTracker(cmp.Or(job.Title, a.task.Title))
 	if job.Checkpoint != nil || job.Snoozes > 0 {
 		a.counters = cloneMap(job.Counters)
 	}
@@ -368,6 +370,23 @@ func (u *update) stored() {
 	if a.log.stored(u.log) {
 		a.runner.markDirty(a)
 	}
+}
+
+// Stack returns the stack of the goroutine in which the handler of a running job is now. A job that
+// does not run in this process is an error that wraps [ErrState].
+func (r *Runner) Stack(id ID) (string, error) {
+	r.mu.Lock()
+	a := r.running[id]
+	r.mu.Unlock()
+	if a != nil {
+		a.mu.Lock()
+		goroutine := a.goroutine
+		a.mu.Unlock()
+		if text := stackOf(goroutine); text != "" {
+			return text, nil
+		}
+	}
+	return "", fmt.Errorf("%w: job %d does not run in this process", ErrState, id)
 }
 
 // goroutineID returns the number of this goroutine as its stack trace shows it.

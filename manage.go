@@ -25,8 +25,15 @@ func (r *Runner) Enqueue(ctx context.Context, reqs ...Request) ([]*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	var made []*Job
 	claims := r.inline(all)
+	made, err := r.enqueue(ctx, all, claims)
+	if err != nil && len(claims) > 0 { // it may be a job in line that cannot be claimed
+		made, err = r.enqueue(ctx, all, nil)
+	}
+	return r.redactAll(made), err
+}
+
+func (r *Runner) enqueue(ctx context.Context, all []prepared, claims []*claim) (made []*Job, err error) {
 	err = r.store.Update(ctx, func(tx Tx) error {
 		now := time.Now()
 		if made, err = r.insertAll(tx, all, now); err != nil {
@@ -50,7 +57,7 @@ func (r *Runner) Enqueue(ctx context.Context, reqs ...Request) ([]*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.redactAll(made), nil
+	return made, nil
 }
 
 // EnqueueTx does what Enqueue does in a transaction of the store, or one of the application's own
@@ -161,7 +168,9 @@ func (r *Runner) live(job *Job) *Job {
 	if a == nil || !a.holds(job) {
 		return job
 	}
-	job.Progress = a.tracker.Report()
+	if report := a.tracker.Report(); !report.Started.IsZero() || len(report.Children) > 0 {
+		job.Progress = report
+	}
 	a.mu.Lock()
 	job.Counters = cloneMap(a.counters)
 	a.mu.Unlock()

@@ -78,7 +78,15 @@ func (r *Runner) editQueue(ctx context.Context, name string, edit func(*Queue)) 
 		if err != nil {
 			return err
 		}
-		return tx.SetRecord(spaceQueue, name, data)
+		if err := tx.SetRecord(spaceQueue, name, data); err != nil {
+			return err
+		}
+		// Saving a job of the queue has every runner of the store look at the queue.
+		next, err := collect(tx.Jobs(Query{Order: InLine, Line: name, Limit: 1}))
+		if err != nil || len(next) == 0 {
+			return err
+		}
+		return tx.Save(next[0])
 	})
 	if err != nil {
 		return err
@@ -231,9 +239,12 @@ func (r *Runner) refresh(tx Tx, q *queue) error {
 	return nil
 }
 
+// blocked reports whether no job may be claimed, unless the stored settings have changed.
+func (q *queue) blocked() bool { return q.Paused || q.Workers < 0 }
+
 // room returns how many more jobs may be claimed.
 func (q *queue) room() int {
-	if q.Paused || q.Workers < 0 {
+	if q.blocked() {
 		return 0
 	}
 	n := q.Workers
@@ -247,8 +258,8 @@ func (q *queue) room() int {
 func (q *queue) reserve(now time.Time) *claim {
 	q.tokenAt = time.Time{}
 	n := q.room()
-	if q.Paused || q.Workers < 0 {
-		n = 1 // the settings may have changed: the claim refreshes them
+	if q.blocked() {
+		n = 1 // the claim refreshes the settings
 	}
 	if n <= 0 {
 		return nil

@@ -129,6 +129,7 @@ type Runner struct {
 	mu       sync.Mutex
 	runs     bool // Run is called
 	active   bool // it claims jobs
+	careful  bool // the latest pass failed
 	queues   map[string]*queue
 	running  map[ID]*attempt   // claimed by this runner and not settled
 	suspect  ID                // the one running job that may kill the process
@@ -201,7 +202,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		case <-r.wake:
 		case <-timer.C:
 		}
-		err := r.pass()
+		err := r.pass(ctx)
 		if err != nil {
 			retry = min(max(2*retry, 100*time.Millisecond), 5*time.Second)
 			r.opts.Logger.Error("jobs: the store failed; trying again", "err", err, "in", retry)
@@ -282,7 +283,7 @@ func (r *Runner) changed(changes []Change) {
 		case c.State == Queued && r.active:
 			q := r.queue(c.Queue)
 			q.ready = true
-			wake = wake || q.room() > 0
+			wake = wake || q.room() > 0 || q.blocked()
 		case c.State == Scheduled || c.State == Retrying:
 			if r.dueAt.IsZero() || c.RunAt.Before(r.dueAt) {
 				r.dueAt, wake = c.RunAt, true
@@ -351,49 +352,81 @@ type round struct {
 	dueAt time.Time
 }
 
-// pass does everything that is to be done now, in one transaction.
-func (r *Runner) pass() error {
+// pass does everything that is to be done now, in one transaction. After one that failed it makes
+// a transaction of each part, so that a job that cannot be stored does not hold up the others.
+func (r *Runner) pass(ctx context.Context) error {
 	now := time.Now()
 	r.mu.Lock()
 	if !r.told {
 		r.lookAgain()
 		r.dueAt = now
 	}
-	w := r.collect(now)
-	prune := r.active && !r.pruneAt.IsZero() && !r.pruneAt.After(now)
-	if prune {
+	if r.active && !r.pruneAt.IsZero() && !r.pruneAt.After(now) {
 		r.pruneAt = time.Time{}
+		r.others.Go(func() { r.retain(ctx) })
 	}
+	rounds := []*round{r.collect(now)}
+	if r.careful {
+		rounds = rounds[0].split()
+	}
+	r.careful = false
 	r.mu.Unlock()
-	if prune {
-		r.others.Go(func() { r.retain(r.base) })
+	var errs error
+	for _, w := range rounds {
+		if w.empty() {
+			continue
+		}
+		err := r.store.Update(r.base, func(tx Tx) error { return r.write(tx, w) })
+		r.mu.Lock()
+		if err != nil {
+			r.careful = true
+			r.putBack(w)
+		} else {
+			r.done(w)
+		}
+		r.mu.Unlock()
+		errs = errors.Join(errs, err)
 	}
-	if w == nil {
-		return nil
-	}
-	err := r.store.Update(r.base, func(tx Tx) error { return r.write(tx, w) })
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil {
-		r.putBack(w)
-		return err
-	}
+	return errs
+}
+
+// done takes note of what a round has committed. It must be called with mu held.
+func (r *Runner) done(w *round) {
 	r.settled(w.finished)
+	r.settled(w.release)
 	for i := range w.flush {
 		w.flush[i].stored()
 	}
-	r.settled(w.release)
 	if w.due && !w.dueAt.IsZero() && (r.dueAt.IsZero() || w.dueAt.Before(r.dueAt)) {
 		r.dueAt = w.dueAt
 	}
 	for _, c := range w.claims {
 		r.launch(c)
 	}
-	return nil
 }
 
-// collect takes what is to be done out of the runner's state; nil if there is nothing. It must be
-// called with mu held.
+func (w *round) empty() bool {
+	return len(w.finished)+len(w.flush)+len(w.release)+len(w.claims) == 0 && !w.due
+}
+
+// split returns rounds that do one thing each.
+func (w *round) split() (parts []*round) {
+	for _, a := range w.finished {
+		parts = append(parts, &round{now: w.now, finished: []*attempt{a}})
+	}
+	for _, a := range w.release {
+		parts = append(parts, &round{now: w.now, release: []*attempt{a}})
+	}
+	for _, u := range w.flush {
+		parts = append(parts, &round{now: w.now, flush: []update{u}})
+	}
+	for _, c := range w.claims {
+		parts = append(parts, &round{now: w.now, claims: []*claim{c}})
+	}
+	return append(parts, &round{now: w.now, due: w.due})
+}
+
+// collect takes what is to be done out of the runner's state. It must be called with mu held.
 func (r *Runner) collect(now time.Time) *round {
 	w := &round{now: now, finished: r.finished}
 	r.finished = nil
@@ -419,9 +452,6 @@ func (r *Runner) collect(now time.Time) *round {
 				w.claims = append(w.claims, c)
 			}
 		}
-	}
-	if len(w.finished)+len(w.flush)+len(w.release)+len(w.claims) == 0 && !w.due {
-		return nil
 	}
 	return w
 }
@@ -520,7 +550,7 @@ func (r *Runner) drain(d time.Duration) bool {
 	deadline := time.NewTimer(d)
 	defer deadline.Stop()
 	for {
-		err := r.pass()
+		err := r.pass(r.base)
 		r.mu.Lock()
 		left := len(r.running)
 		for _, q := range r.queues {
