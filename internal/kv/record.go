@@ -1,0 +1,105 @@
+package kv
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/embedjobs/jobs"
+)
+
+// An overlay is a record that has been set and not yet flushed; nil means removed.
+type overlay struct{ value []byte }
+
+const maxRecordKey = 1000
+
+func appendRecordKey(b []byte, space, key string) ([]byte, error) {
+	switch {
+	case space == "" || len(space) > maxRecordKey || strings.IndexByte(space, 0) >= 0:
+		return b, fmt.Errorf("%w record space: %q", jobs.ErrInvalid, space)
+	case len(key) > maxRecordKey:
+		return b, fmt.Errorf("%w record key: %d bytes are more than %d", jobs.ErrInvalid, len(key), maxRecordKey)
+	}
+	return append(append(append(b, space...), 0), key...), nil
+}
+
+// Record implements jobs.Tx.
+func (tx *Tx) Record(space, key string) ([]byte, error) {
+	k, err := appendRecordKey(tx.key[:0], space, key)
+	tx.key = k
+	if err != nil {
+		return nil, err
+	}
+	if o, ok := tx.records[string(k)]; ok {
+		return bytes.Clone(o.value), nil
+	}
+	return bytes.Clone(tx.b.Get(Record, k)), nil
+}
+
+// SetRecord implements jobs.Tx.
+func (tx *Tx) SetRecord(space, key string, value []byte) error {
+	if tx.mode == ReadOnly {
+		return errReadOnly
+	}
+	k, err := appendRecordKey(tx.key[:0], space, key)
+	tx.key = k
+	if err != nil {
+		return err
+	}
+	tx.touched++
+	if tx.mode == Through {
+		return tx.writeRecord(k, value)
+	}
+	if tx.records == nil {
+		tx.records = make(map[string]overlay)
+	}
+	tx.records[string(k)] = overlay{bytes.Clone(value)}
+	return nil
+}
+
+func (tx *Tx) writeRecord(key, value []byte) error {
+	if value == nil {
+		return tx.delete(Record, key)
+	}
+	return tx.put(Record, key, value)
+}
+
+func (tx *Tx) flushRecords() error {
+	if len(tx.records) == 0 {
+		return nil
+	}
+	for _, key := range sortedKeys(tx.records) {
+		tx.key = append(tx.key[:0], key...)
+		if err := tx.writeRecord(tx.key, tx.records[key].value); err != nil {
+			return err
+		}
+	}
+	clear(tx.records)
+	return nil
+}
+
+// Records implements jobs.Tx.
+func (tx *Tx) Records(space, prefix, from string) iter.Seq2[jobs.Record, error] {
+	return func(yield func(jobs.Record, error) bool) {
+		start, err := appendRecordKey(nil, space, prefix)
+		if err == nil {
+			err = tx.flushRecords()
+		}
+		if err != nil {
+			yield(jobs.Record{}, err)
+			return
+		}
+		w := walk{tx: tx, bucket: Record, prefix: start}
+		skip := len(space) + 1
+		if from > prefix {
+			start = append(slices.Clone(start[:skip]), from...)
+		}
+		for k, v := w.seek(start); k != nil; k, v = w.next() {
+			if !yield(jobs.Record{Key: string(k[skip:]), Value: append([]byte{}, v...)}, nil) {
+				return
+			}
+		}
+	}
+}
