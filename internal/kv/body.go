@@ -111,6 +111,8 @@ const (
 	tailResult
 	tailCheckpoint
 	tailProgress
+	tailSnoozes
+	tailLogged
 )
 
 // The fields of an AttemptError.
@@ -137,6 +139,8 @@ func appendTail(b []byte, job *jobs.Job) ([]byte, error) {
 	}
 	b = appendIntField(b, tailWarnings, int64(job.Warnings))
 	b = appendIntField(b, tailLoggedErrors, int64(job.LoggedErrors))
+	b = appendIntField(b, tailSnoozes, int64(job.Snoozes))
+	b = appendIntField(b, tailLogged, int64(job.Logged))
 	for _, key := range sortedKeys(job.Counters) {
 		var buf [10]byte
 		n := appendVarint(buf[:0], job.Counters[key])
@@ -187,6 +191,10 @@ func decodeTail(data []byte, job *jobs.Job) error {
 			job.Warnings = int(p.varint())
 		case tailLoggedErrors:
 			job.LoggedErrors = int(p.varint())
+		case tailSnoozes:
+			job.Snoozes = int(p.varint())
+		case tailLogged:
+			job.Logged = int(p.varint())
 		case tailCounter:
 			if job.Counters == nil {
 				job.Counters = make(map[string]int64)
