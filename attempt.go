@@ -23,9 +23,7 @@ type attempt struct {
 	queue     *queue
 	claimed   *Job // as it was claimed
 	claimedAt time.Time
-	settled   chan struct{} // closed when the end is stored
-	tracker   *Tracker
-	log       *jobLog
+	settled   chan struct{} // closed when the end is stored; nil unless the task is Sync
 
 	// Guarded by Runner.mu.
 	cancel context.CancelCauseFunc // nil until the handler starts
@@ -35,7 +33,9 @@ type attempt struct {
 	dirty  bool                    // it is in Runner.dirty
 
 	mu        sync.Mutex
-	job       *Job // as stored last by this attempt; replaced, never changed
+	job       *Job     // as stored last by this attempt; replaced, never changed
+	tracker   *Tracker // nil until it is used, because many jobs do not; so is log
+	log       *jobLog
 	goroutine string
 	deferred  []prepared
 	counters  map[string]int64
@@ -85,8 +85,7 @@ func (r *Runner) launch(c *claim) {
 			r.suspect = job.ID
 		}
 		if r.active && q.busy < q.Workers {
-			q.busy++
-			r.workers.Go(func() { r.work(a) })
+			r.hire(q) <- a
 		} else {
 			q.ahead = append(q.ahead, a)
 		}
@@ -99,33 +98,74 @@ func (r *Runner) launch(c *claim) {
 func (r *Runner) newAttempt(q *queue, job *Job) *attempt {
 	a := &attempt{
 		id: job.ID, runner: r, task: r.registry.lookup(job.Task), queue: q, job: job, claimed: job,
-		claimedAt: time.Now(), settled: make(chan struct{}),
+		claimedAt: time.Now(),
 	}
-	a.tracker = NewTracker(cmp.Or(job.Title, a.task.Title))
+	if a.task.Sync {
+		a.settled = make(chan struct{})
+	}
 	if job.Checkpoint != nil || job.Snoozes > 0 {
 		a.counters = cloneMap(job.Counters)
 	}
-	a.log = newJobLog(a)
-	a.tracker.onChange(func() { a.tell(false) })
 	return a
 }
 
-// work is a worker: it executes a, and then what was claimed ahead.
-func (r *Runner) work(a *attempt) {
+// progress returns the attempt's progress tree.
+func (a *attempt) progress() *Tracker {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.tracker == nil {
+		a.tracker = NewTracker(cmp.Or(a.claimed.Title, a.task.Title))
+		a.tracker.onChange(func() { a.tell(false) })
+	}
+	return a.tracker
+}
+
+// journal returns the attempt's log.
+func (a *attempt) journal() *jobLog {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.log == nil {
+		a.log = newJobLog(a)
+	}
+	return a.log
+}
+
+// used returns the progress tree and the log, if they have been used.
+func (a *attempt) used() (*Tracker, *jobLog) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker, a.log
+}
+
+// hire returns the mailbox of a worker that waits, or of a new one. It must be called with mu held.
+func (r *Runner) hire(q *queue) chan<- *attempt {
+	q.busy++
+	if n := len(q.idle); n > 0 {
+		mailbox := q.idle[n-1]
+		q.idle = q.idle[:n-1]
+		return mailbox
+	}
+	mailbox := make(chan *attempt, 1)
+	r.workers.Go(func() { r.work(mailbox) })
+	return mailbox
+}
+
+// work is a worker: it executes what comes by its mailbox, until that is closed.
+func (r *Runner) work(mailbox chan *attempt) {
 	goroutine := goroutineID()
-	var next *attempt
+	dismissed := false
 	defer func() {
-		if next != nil { // the handler called runtime.Goexit, which ends this goroutine
-			r.workers.Go(func() { r.work(next) })
+		if !dismissed { // the handler called runtime.Goexit, which ends this goroutine
+			r.workers.Go(func() { r.work(mailbox) })
 		}
 	}()
-	for a != nil {
+	for a := range mailbox {
 		func() {
-			defer func() { next = r.handOver(a) }()
+			defer r.handOver(a, mailbox)
 			a.execute(goroutine)
 		}()
-		a, next = next, nil
 	}
+	dismissed = true
 }
 
 // execute calls the handler, whatever it does.
@@ -235,8 +275,10 @@ func (a *attempt) conclude(started time.Time) {
 	if a.err != nil {
 		a.retryIn = a.backoff()
 	}
-	a.tracker.close()
-	a.log.close()
+	if tracker, log := a.used(); tracker != nil || log != nil {
+		tracker.close()
+		log.close()
+	}
 	a.last = a.snapshot()
 	a.mu.Lock()
 	dir := a.tempDir
@@ -262,26 +304,30 @@ func (a *attempt) backoff() (d time.Duration) {
 	return a.task.Retry(a.claimed.Clone(), a.err)
 }
 
-// handOver gives an attempt that has ended to the loop, and returns the next one of its queue, if
-// one was claimed ahead. The worker does not wait for the end to be stored, unless the task says so.
-func (r *Runner) handOver(a *attempt) (next *attempt) {
-	r.mu.Lock()
-	r.finished = append(r.finished, a)
-	r.mu.Unlock()
-	r.poke()
-	if a.task.Sync {
-		<-a.settled
-	}
+// handOver gives an attempt that has ended to the loop, and its worker the next one, if one was
+// claimed ahead. The worker does not wait for the end to be stored, unless the task says so.
+func (r *Runner) handOver(a *attempt, mailbox chan *attempt) {
 	q := a.queue
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.active && len(q.ahead) > 0 && q.busy <= q.Workers {
-		next = q.ahead[0]
-		q.ahead = q.ahead[1:]
-		return next
+	r.finished = append(r.finished, a)
+	r.poke()
+	if a.settled != nil {
+		r.mu.Unlock()
+		<-a.settled
+		r.mu.Lock()
 	}
-	q.busy--
-	return nil
+	switch {
+	case !r.active:
+		q.busy--
+		close(mailbox)
+	case len(q.ahead) > 0 && q.busy <= q.Workers:
+		mailbox <- q.ahead[0]
+		q.ahead = q.ahead[1:]
+	default:
+		q.busy--
+		q.idle = append(q.idle, mailbox)
+	}
 }
 
 // interrupt cancels the context of a handler and watches over its return. It must be called with
@@ -314,7 +360,7 @@ func (r *Runner) reportStuck(a *attempt) {
 	a.mu.Lock()
 	where := stackOf(a.goroutine)
 	a.mu.Unlock()
-	a.log.logger().Warn("the handler ignores the end of its context", "cause", cause, "since", r.opts.Abandon, "stack", where)
+	a.journal().logger().Warn("the handler ignores the end of its context", "cause", cause, "since", r.opts.Abandon, "stack", where)
 }
 
 // tell has the loop store what the attempt has to tell, soon or now.
@@ -350,11 +396,17 @@ const flushEvery = 250 * time.Millisecond
 
 // snapshot takes what is to be stored next.
 func (a *attempt) snapshot() update {
-	u := update{attempt: a, progress: a.tracker.take()}
+	tracker, log := a.used()
+	u := update{attempt: a, log: chunk{last: a.claimed.Logged}, warnings: a.claimed.Warnings, errors: a.claimed.LoggedErrors}
+	if tracker != nil {
+		u.progress = tracker.take()
+	}
+	if log != nil {
+		u.log, u.warnings, u.errors = log.take()
+	}
 	a.mu.Lock()
 	u.counters = cloneMap(a.counters)
 	a.mu.Unlock()
-	u.log, u.warnings, u.errors = a.log.take()
 	return u
 }
 
@@ -362,12 +414,13 @@ func (a *attempt) snapshot() update {
 // Runner.mu held.
 func (u *update) stored() {
 	a := u.attempt
+	_, log := a.used()
 	a.mu.Lock()
 	if a.saved != nil {
 		a.job = a.saved
 	}
 	a.mu.Unlock()
-	if a.log.stored(u.log) {
+	if log != nil && log.stored(u.log) {
 		a.runner.markDirty(a)
 	}
 }

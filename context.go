@@ -44,7 +44,7 @@ func Current(ctx context.Context) *Job {
 // that nobody reads.
 func Progress(ctx context.Context) *Tracker {
 	if a := current(ctx); a != nil {
-		return a.tracker
+		return a.progress()
 	}
 	return NewTracker("")
 }
@@ -57,7 +57,7 @@ func Progress(ctx context.Context) *Tracker {
 // time; after that its records are dropped, and the log says so.
 func Logger(ctx context.Context) *slog.Logger {
 	if a := current(ctx); a != nil {
-		return a.log.logger()
+		return a.journal().logger()
 	}
 	return slog.Default()
 }

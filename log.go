@@ -274,6 +274,9 @@ func (l *jobLog) after(seq int) []LogEntry {
 
 // close ends the log: a handler that has returned can add nothing.
 func (l *jobLog) close() {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true

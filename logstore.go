@@ -213,7 +213,9 @@ func (r *Runner) readLog(ctx context.Context, id ID, after int, from *string) (e
 	r.mu.Unlock()
 	var live []LogEntry
 	if a != nil { // before the snapshot: what is stored in between is then in both
-		live = a.log.after(after)
+		if _, log := a.used(); log != nil {
+			live = log.after(after)
+		}
 	}
 	err = r.store.View(ctx, func(tx Tx) error {
 		job, err := tx.Job(id)

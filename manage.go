@@ -168,8 +168,8 @@ func (r *Runner) live(job *Job) *Job {
 	if a == nil || !a.holds(job) {
 		return job
 	}
-	if report := a.tracker.Report(); !report.Started.IsZero() || len(report.Children) > 0 {
-		job.Progress = report
+	if tracker, _ := a.used(); tracker != nil {
+		job.Progress = tracker.Report()
 	}
 	a.mu.Lock()
 	job.Counters = cloneMap(a.counters)

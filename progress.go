@@ -275,7 +275,11 @@ func (t *Tracker) take() *Report {
 func (t *Tracker) retake() { t.tree.state.Or(trackerChanged) }
 
 // close makes the whole tree ignore updates. What came before can still be taken.
-func (t *Tracker) close() { t.tree.state.Or(trackerClosed) }
+func (t *Tracker) close() {
+	if t != nil {
+		t.tree.state.Or(trackerClosed)
+	}
+}
 
 // cleanLine makes s a single line of valid UTF-8 of at most n bytes. What could move a cursor or
 // turn the direction of writing becomes a space; the joiners that some scripts need stay.

@@ -184,13 +184,14 @@ type queue struct {
 	Queue           // the settings, refreshed by each claim
 	stored   []byte // as which they were stored
 	limiter  *rate.Limiter
-	tokenAt  time.Time  // when the limiter lets the next job start; zero if now
-	ready    bool       // there may be jobs in line
-	held     bool       // there may be lines of groups that were at their limit
-	busy     int        // workers
-	reserved int        // places that a claim under way may fill
-	ahead    []*attempt // claimed, waiting for a worker
-	brisk    int        // handlers in a row that lasted less than brisk
+	tokenAt  time.Time       // when the limiter lets the next job start; zero if now
+	ready    bool            // there may be jobs in line
+	held     bool            // there may be lines of groups that were at their limit
+	busy     int             // workers at work
+	idle     []chan *attempt // mailboxes of workers that wait
+	reserved int             // places that a claim under way may fill
+	ahead    []*attempt      // claimed, waiting for a worker
+	brisk    int             // handlers in a row that lasted less than brisk
 }
 
 // queue returns the state of a queue; it must be called with mu held, or before the runner is

@@ -491,7 +491,9 @@ func (r *Runner) write(tx Tx, w *round) error {
 func (r *Runner) putBack(w *round) {
 	r.finished = append(w.finished, r.finished...)
 	for _, u := range w.flush {
-		u.attempt.tracker.retake()
+		if u.progress != nil {
+			u.attempt.tracker.retake()
+		}
 		r.markDirty(u.attempt)
 	}
 	for _, a := range w.release {
@@ -517,7 +519,9 @@ func (r *Runner) settled(attempts []*attempt) {
 			r.lookAgain()
 			r.poke()
 		}
-		close(a.settled)
+		if a.settled != nil {
+			close(a.settled)
+		}
 		if r.opts.OnEnd != nil && a.saved != nil && a.saved.State.Final() {
 			job := r.redact(a.saved)
 			r.others.Go(func() { r.opts.OnEnd(r.base, job) })
@@ -529,6 +533,12 @@ func (r *Runner) settled(attempts []*attempt) {
 func (r *Runner) shutDown() error {
 	r.mu.Lock()
 	r.active = false
+	for _, q := range r.queues {
+		for _, mailbox := range q.idle {
+			close(mailbox)
+		}
+		q.idle = nil
+	}
 	r.mu.Unlock()
 	if r.opts.Grace > 0 && r.drain(r.opts.Grace) {
 		return nil
