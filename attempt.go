@@ -7,11 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
-	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/embedjobs/jobs/internal/stacks"
 )
 
 // An attempt is one execution of a job, from its claim until its end is stored.
@@ -152,7 +151,7 @@ func (r *Runner) hire(q *queue) chan<- *attempt {
 
 // work is a worker: it executes what comes by its mailbox, until that is closed.
 func (r *Runner) work(mailbox chan *attempt) {
-	goroutine := goroutineID()
+	goroutine := stacks.Self()
 	dismissed := false
 	defer func() {
 		if !dismissed { // the handler called runtime.Goexit, which ends this goroutine
@@ -174,14 +173,15 @@ func (a *attempt) execute(goroutine string) {
 	returned := false
 	defer func() {
 		if v := recover(); v != nil {
-			a.err = &panicError{v, stack()}
+			a.err = &panicError{v, stacks.Panic()}
 		} else if !returned {
-			a.err = &panicError{errors.New("the handler called runtime.Goexit"), stack()}
+			a.err = &panicError{errors.New("the handler called runtime.Goexit"), stacks.Panic()}
 		}
 		a.conclude(started)
 	}()
 	ctx, cancel := context.WithCancelCause(context.WithValue(a.runner.base, attemptKey{}, a))
 	defer cancel(nil)
+	defer func() { a.stopped = context.Cause(ctx) }()
 	if a.begin(goroutine, cancel) {
 		if end := a.deadline(started); !end.IsZero() {
 			var stop context.CancelFunc
@@ -202,6 +202,9 @@ func (a *attempt) begin(goroutine string, cancel context.CancelCauseFunc) bool {
 	a.runner.mu.Lock()
 	defer a.runner.mu.Unlock()
 	a.cancel = cancel
+	if a.cause != nil {
+		cancel(a.cause)
+	}
 	a.err = a.cause
 	return a.cause == nil
 }
@@ -262,7 +265,7 @@ func (a *attempt) arguments() (json.RawMessage, error) {
 func (a *attempt) conclude(started time.Time) {
 	r := a.runner
 	r.mu.Lock()
-	a.ended, a.stopped = true, a.cause
+	a.ended = true
 	if a.stuck != nil {
 		a.stuck.Stop()
 	}
@@ -358,7 +361,7 @@ func (r *Runner) reportStuck(a *attempt) {
 		return
 	}
 	a.mu.Lock()
-	where := stackOf(a.goroutine)
+	where := stacks.Of(a.goroutine)
 	a.mu.Unlock()
 	a.journal().logger().Warn("the handler ignores the end of its context", "cause", cause, "since", r.opts.Abandon, "stack", where)
 }
@@ -435,49 +438,9 @@ func (r *Runner) Stack(id ID) (string, error) {
 		a.mu.Lock()
 		goroutine := a.goroutine
 		a.mu.Unlock()
-		if text := stackOf(goroutine); text != "" {
+		if text := stacks.Of(goroutine); text != "" {
 			return text, nil
 		}
 	}
 	return "", fmt.Errorf("%w: job %d does not run in this process", ErrState, id)
-}
-
-// goroutineID returns the number of this goroutine as its stack trace shows it.
-func goroutineID() string {
-	var buf [64]byte
-	fields := strings.Fields(string(buf[:runtime.Stack(buf[:], false)]))
-	if len(fields) < 2 {
-		return ""
-	}
-	return fields[1]
-}
-
-// stackOf returns the stack of a goroutine, "" if it has ended.
-func stackOf(goroutine string) string {
-	for size := 1 << 20; ; size *= 4 {
-		buf := make([]byte, size)
-		n := runtime.Stack(buf, true)
-		if n == size && size < 256<<20 {
-			continue
-		}
-		for section := range strings.SplitSeq(string(buf[:n]), "\n\n") {
-			if strings.HasPrefix(section, "goroutine "+goroutine+" ") {
-				return section
-			}
-		}
-		return ""
-	}
-}
-
-// stack returns the stack of a panic, without the frames of this package that report it.
-func stack() string {
-	text := string(debug.Stack())
-	if _, after, ok := strings.Cut(text, "\npanic("); ok {
-		if _, rest, ok := strings.Cut(after, "\n\t"); ok {
-			if _, rest, ok := strings.Cut(rest, "\n"); ok {
-				return rest
-			}
-		}
-	}
-	return text
 }
