@@ -78,7 +78,7 @@ const (
 )
 
 // Fields returns the fields of the arguments in the order of the schema. A type that contains
-// itself is shown once; inside itself it is a KindJSON.
+// itself is shown with itself in it once; what is deeper is a KindJSON.
 func (s *Schema) Fields() []Field {
 	d := drawer{left: maxFields}
 	return d.fields(s.schema.Root, "")

@@ -62,6 +62,7 @@ type input struct {
 
 type form struct {
 	root     *input
+	depth    int // of objects
 	problems []schema.Problem
 }
 
@@ -199,15 +200,20 @@ func inputText(v any) string {
 }
 
 func (f *form) object(n *schema.Node, in *input, path string) (any, bool) {
+	f.depth++
+	defer func() { f.depth-- }()
 	m := map[string]any{}
 	for _, p := range n.Props {
-		at := in.below[p.Name]
+		kind, at := fieldKind(p.Node), in.below[p.Name]
 		sent := at != nil
 		if !sent {
+			if kind == KindObject && (p.Nullable || !n.Required[p.Name] || f.depth > maxFormDepth) {
+				continue
+			}
 			at = &input{}
 		}
 		v, ok := f.value(p.Node, at, path+"/"+schema.Escape(p.Name))
-		switch kind := fieldKind(p.Node); {
+		switch {
 		case ok:
 		case kind == KindBoolean && !p.Nullable:
 			v, ok = false, true
