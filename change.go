@@ -109,7 +109,7 @@ func (r *Runner) retry(tx Tx, job *Job) error {
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				return err
 			}
-			if err := tx.SetRecord(spaceUnique, job.Unique, binaryID(job.ID)); err != nil {
+			if err := tx.SetRecord(spaceUnique, job.Unique, fromID(job.ID)); err != nil {
 				return err
 			}
 		}

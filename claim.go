@@ -73,30 +73,30 @@ func stamp(tx Tx, job *Job) error {
 	if err != nil {
 		return err
 	}
-	job.Stamp = number(clock)
+	job.Stamp = toNumber(clock)
 	if turn != nil {
-		job.Stamp = max(job.Stamp, number(turn)+1)
+		job.Stamp = max(job.Stamp, toNumber(turn)+1)
 	}
-	return tx.SetRecord(spaceTurn, line+job.Group, binaryNumber(job.Stamp))
+	return tx.SetRecord(spaceTurn, line+job.Group, fromNumber(job.Stamp))
 }
 
 // lineKey names the jobs that are in order by their stamps: those of one queue and priority.
 func lineKey(job *Job) string { return job.Queue + "\x00" + string(rune('Ā'+job.Priority)) }
 
-func number(b []byte) uint64 {
+func toNumber(b []byte) uint64 {
 	if len(b) != 8 {
 		return 0
 	}
 	return binary.BigEndian.Uint64(b)
 }
 
-func binaryNumber(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+func fromNumber(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-func binaryID(id ID) []byte { return binaryNumber(uint64(id)) }
+func fromID(id ID) []byte { return fromNumber(uint64(id)) }
 
 func recordID(tx Tx, space, key string) (ID, error) {
 	data, err := tx.Record(space, key)
-	return ID(number(data)), err
+	return ID(toNumber(data)), err
 }
 
 // claim moves jobs from their line to running. It may run more than once.
@@ -216,13 +216,13 @@ func (r *Runner) advance(tx Tx, left map[string]departure) error {
 		if err != nil {
 			return err
 		}
-		if d.stamp > number(clock) {
-			if err := tx.SetRecord(spaceClock, line, binaryNumber(d.stamp)); err != nil {
+		if d.stamp > toNumber(clock) {
+			if err := tx.SetRecord(spaceClock, line, fromNumber(d.stamp)); err != nil {
 				return err
 			}
 		}
 		if d.grouped > 0 {
-			if err := r.sweep(tx, line, max(d.stamp, number(clock)), 2*d.grouped); err != nil {
+			if err := r.sweep(tx, line, max(d.stamp, toNumber(clock)), 2*d.grouped); err != nil {
 				return err
 			}
 		}
@@ -246,7 +246,7 @@ func (r *Runner) sweep(tx Tx, line string, now uint64, n int) error {
 			break
 		}
 		n--
-		if number(turn.Value) < now {
+		if toNumber(turn.Value) < now {
 			old = append(old, turn.Key)
 		}
 	}
@@ -403,8 +403,8 @@ func (r *Runner) openSession(tx Tx) error {
 	if err != nil {
 		return err
 	}
-	r.session = number(data) + 1
-	return tx.SetRecord(spaceMeta, "session", binaryNumber(r.session))
+	r.session = toNumber(data) + 1
+	return tx.SetRecord(spaceMeta, "session", fromNumber(r.session))
 }
 
 func (r *Runner) isOrphan(job *Job) bool {

@@ -34,16 +34,16 @@ func (r *Runner) record(tx Tx, job *Job, from State) error {
 		return err
 	}
 	e := Event{
-		Seq: number(data) + 1, Time: time.Now(), Job: job.ID, Task: job.Task, Queue: job.Queue, Group: job.Group,
+		Seq: toNumber(data) + 1, Time: time.Now(), Job: job.ID, Task: job.Task, Queue: job.Queue, Group: job.Group,
 		From: from, State: job.State, Attempt: job.Attempt, Message: job.Message,
 	}
-	if err := tx.SetRecord(spaceMeta, "event", binaryNumber(e.Seq)); err != nil {
+	if err := tx.SetRecord(spaceMeta, "event", fromNumber(e.Seq)); err != nil {
 		return err
 	}
 	if data, err = json.Marshal(e); err != nil {
 		return err
 	}
-	return tx.SetRecord(spaceEvent, string(binaryNumber(e.Seq)), data)
+	return tx.SetRecord(spaceEvent, string(fromNumber(e.Seq)), data)
 }
 
 // Events returns what has happened to jobs since event number after, and goes on as it happens,
@@ -87,13 +87,13 @@ func (r *Runner) Events(ctx context.Context, after uint64) iter.Seq2[Event, erro
 // readEvents returns the next events, at most bulk.
 func (r *Runner) readEvents(ctx context.Context, after uint64) (events []Event, err error) {
 	err = r.store.View(ctx, func(tx Tx) error {
-		for rec, err := range tx.Records(spaceEvent, "", string(binaryNumber(after+1))) {
+		for rec, err := range tx.Records(spaceEvent, "", string(fromNumber(after+1))) {
 			if err != nil {
 				return err
 			}
 			var e Event
 			if err := json.Unmarshal(rec.Value, &e); err != nil {
-				return corrupt("event "+ID(number([]byte(rec.Key))).String(), err)
+				return corrupt("event "+ID(toNumber([]byte(rec.Key))).String(), err)
 			}
 			if events = append(events, e); len(events) == bulk {
 				return nil

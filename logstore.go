@@ -72,7 +72,7 @@ func (c *chunk) write(tx Tx, id ID) error {
 	if c.first == 0 {
 		return nil
 	}
-	key := string(binaryID(id)) + string(binaryNumber(uint64(c.first)))
+	key := string(fromID(id)) + string(fromNumber(uint64(c.first)))
 	if err := tx.SetRecord(spaceLog, key, c.data); err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (c *chunk) write(tx Tx, id ID) error {
 }
 
 func ageKey(class int, t time.Time) string {
-	return string(rune('0'+class)) + string(binaryNumber(uint64(max(t.UnixNano(), 0))))
+	return string(rune('0'+class)) + string(fromNumber(uint64(max(t.UnixNano(), 0))))
 }
 
 var errCorruptLog = errors.New("a chunk of the log is corrupt")
@@ -241,7 +241,7 @@ func (r *Runner) readLog(ctx context.Context, id ID, after int, from *string) (e
 // to the last one it has seen, which may grow.
 func storedLog(tx Tx, id ID, after int, from *string) ([]LogEntry, error) {
 	var all []LogEntry
-	for rec, err := range tx.Records(spaceLog, string(binaryID(id)), *from) {
+	for rec, err := range tx.Records(spaceLog, string(fromID(id)), *from) {
 		if err != nil {
 			return nil, err
 		}
@@ -261,7 +261,7 @@ func storedLog(tx Tx, id ID, after int, from *string) ([]LogEntry, error) {
 
 // removeLog removes the whole log of a job.
 func removeLog(tx Tx, id ID) error {
-	for rec, err := range tx.Records(spaceLog, string(binaryID(id)), "") {
+	for rec, err := range tx.Records(spaceLog, string(fromID(id)), "") {
 		if err != nil {
 			return err
 		}

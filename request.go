@@ -240,7 +240,7 @@ func (r *Runner) insert(tx Tx, p *prepared, now time.Time) (*Job, error) {
 		return nil, err
 	}
 	if job.Unique != "" {
-		return &job, tx.SetRecord(spaceUnique, job.Unique, binaryID(job.ID))
+		return &job, tx.SetRecord(spaceUnique, job.Unique, fromID(job.ID))
 	}
 	return &job, nil
 }

@@ -96,7 +96,7 @@ func (r *Runner) ended(tx Tx, u *update, job *Job, now time.Time) error {
 	if job.State != Succeeded {
 		return nil
 	}
-	if err := tx.SetRecord(spaceLast, job.Task, binaryID(job.ID)); err != nil {
+	if err := tx.SetRecord(spaceLast, job.Task, fromID(job.ID)); err != nil {
 		return err
 	}
 	a.mu.Lock()

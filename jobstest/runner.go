@@ -11,67 +11,67 @@ import (
 
 // NewRunner returns a runner of the registry over a new memory store, and runs it until the end of
 // the test. The test fails if the runner does not stop cleanly. Opts may be nil.
-func NewRunner(t testing.TB, reg *jobs.Registry, opts *jobs.Options) *jobs.Runner {
-	t.Helper()
-	return RunStore(t, memory.New(), reg, opts)
+func NewRunner(tb testing.TB, reg *jobs.Registry, opts *jobs.Options) *jobs.Runner {
+	tb.Helper()
+	return RunStore(tb, memory.New(), reg, opts)
 }
 
 // RunStore does what NewRunner does over a given store, which it closes in the end.
-func RunStore(t testing.TB, store jobs.Store, reg *jobs.Registry, opts *jobs.Options) *jobs.Runner {
-	t.Helper()
+func RunStore(tb testing.TB, store jobs.Store, reg *jobs.Registry, opts *jobs.Options) *jobs.Runner {
+	tb.Helper()
 	r, err := jobs.NewRunner(store, reg, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		stop()
 		if err := errors.Join(<-done, store.Close()); err != nil {
-			t.Errorf("the runner did not stop cleanly: %v", err)
+			tb.Errorf("the runner did not stop cleanly: %v", err)
 		}
 	})
 	return r
 }
 
 // Enqueue enqueues a request and returns its job; the test fails if it is refused.
-func Enqueue(t testing.TB, r *jobs.Runner, req jobs.Request) *jobs.Job {
-	t.Helper()
-	all, err := r.Enqueue(t.Context(), req)
+func Enqueue(tb testing.TB, r *jobs.Runner, req jobs.Request) *jobs.Job {
+	tb.Helper()
+	all, err := r.Enqueue(tb.Context(), req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return all[0]
 }
 
 // Drain waits until no job is queued or running. Jobs that are scheduled or retrying later stay;
 // for those see DrainAll. The runner must be running.
-func Drain(t testing.TB, r *jobs.Runner) {
-	t.Helper()
-	drain(t, r, jobs.Queued, jobs.Running)
+func Drain(tb testing.TB, r *jobs.Runner) {
+	tb.Helper()
+	drain(tb, r, jobs.Queued, jobs.Running)
 }
 
 // DrainAll waits until every job has ended, through all retries and schedules. Inside a
 // testing/synctest bubble that takes no time; elsewhere it takes as long as it takes.
-func DrainAll(t testing.TB, r *jobs.Runner) {
-	t.Helper()
-	drain(t, r, jobs.Waiting, jobs.Scheduled, jobs.Queued, jobs.Running, jobs.Retrying)
+func DrainAll(tb testing.TB, r *jobs.Runner) {
+	tb.Helper()
+	drain(tb, r, jobs.Waiting, jobs.Scheduled, jobs.Queued, jobs.Running, jobs.Retrying)
 }
 
-func drain(t testing.TB, r *jobs.Runner, states ...jobs.State) {
-	t.Helper()
+func drain(tb testing.TB, r *jobs.Runner, states ...jobs.State) {
+	tb.Helper()
 	for {
-		page, err := r.List(t.Context(), jobs.Query{States: states, Limit: 1}, "")
+		page, err := r.List(tb.Context(), jobs.Query{States: states, Limit: 1}, "")
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if len(page.Jobs) == 0 {
 			return
 		}
-		for job, err := range r.Watch(t.Context(), page.Jobs[0].ID) {
+		for job, err := range r.Watch(tb.Context(), page.Jobs[0].ID) {
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 			if !in(job.State, states) {
 				break
@@ -97,20 +97,20 @@ type Record struct {
 
 // Run makes one attempt at a job, on a runner of its own over a new memory store, and returns the
 // job after it with its log, progress and result. It works inside and outside of bubbles.
-func Run(t testing.TB, reg *jobs.Registry, req jobs.Request) *Record {
-	t.Helper()
+func Run(tb testing.TB, reg *jobs.Registry, req jobs.Request) *Record {
+	tb.Helper()
 	r, err := jobs.NewRunner(memory.New(), reg, nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	job := Enqueue(t, r, req)
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	job := Enqueue(tb, r, req)
+	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
 	rec := &Record{}
-	for rec.Job, err = range r.Watch(t.Context(), job.ID) {
+	for rec.Job, err = range r.Watch(tb.Context(), job.ID) {
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if s := rec.Job.State; s != jobs.Queued && s != jobs.Running {
 			break
@@ -118,11 +118,11 @@ func Run(t testing.TB, reg *jobs.Registry, req jobs.Request) *Record {
 	}
 	stop()
 	if err := <-done; err != nil {
-		t.Errorf("the runner did not stop cleanly: %v", err)
+		tb.Errorf("the runner did not stop cleanly: %v", err)
 	}
-	for entry, err := range r.Log(t.Context(), job.ID, jobs.LogQuery{}) {
+	for entry, err := range r.Log(tb.Context(), job.ID, jobs.LogQuery{}) {
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		rec.Log = append(rec.Log, entry)
 	}
@@ -131,35 +131,35 @@ func Run(t testing.TB, reg *jobs.Registry, req jobs.Request) *Record {
 
 // AssertEnqueued fails the test unless a job of the task exists whose arguments match, and returns
 // the one that was made last. A nil match takes any. Jobs count whatever has become of them.
-func AssertEnqueued[Args, Result any](t testing.TB, r *jobs.Runner, task *jobs.TaskOf[Args, Result], match func(Args) bool) *jobs.Job {
-	t.Helper()
-	job, n := find(t, r, task, match)
+func AssertEnqueued[Args, Result any](tb testing.TB, r *jobs.Runner, task *jobs.TaskOf[Args, Result], match func(Args) bool) *jobs.Job {
+	tb.Helper()
+	job, n := find(tb, r, task, match)
 	if job == nil {
-		t.Fatalf("no job of task %s with such arguments was enqueued, among %d of the task", task.Name(), n)
+		tb.Fatalf("no job of task %s with such arguments was enqueued, among %d of the task", task.Name(), n)
 	}
 	return job
 }
 
 // AssertNotEnqueued fails the test if AssertEnqueued would find a job.
-func AssertNotEnqueued[Args, Result any](t testing.TB, r *jobs.Runner, task *jobs.TaskOf[Args, Result], match func(Args) bool) {
-	t.Helper()
-	if job, _ := find(t, r, task, match); job != nil {
-		t.Fatalf("%v was enqueued, with arguments %s", job, job.Args)
+func AssertNotEnqueued[Args, Result any](tb testing.TB, r *jobs.Runner, task *jobs.TaskOf[Args, Result], match func(Args) bool) {
+	tb.Helper()
+	if job, _ := find(tb, r, task, match); job != nil {
+		tb.Fatalf("%v was enqueued, with arguments %s", job, job.Args)
 	}
 }
 
-func find[Args, Result any](t testing.TB, r *jobs.Runner, task *jobs.TaskOf[Args, Result], match func(Args) bool) (*jobs.Job, int) {
-	t.Helper()
+func find[Args, Result any](tb testing.TB, r *jobs.Runner, task *jobs.TaskOf[Args, Result], match func(Args) bool) (*jobs.Job, int) {
+	tb.Helper()
 	n := 0
 	for cursor := ""; ; {
-		page, err := r.List(t.Context(), jobs.Query{Task: task.Name(), Limit: 1000}, cursor)
+		page, err := r.List(tb.Context(), jobs.Query{Task: task.Name(), Limit: 1000}, cursor)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		for _, job := range page.Jobs {
 			args, err := task.Args(job)
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 			if n++; match == nil || match(args) {
 				return job, n
