@@ -92,8 +92,7 @@ func (r *Runner) cancel(ctx context.Context, tx Tx, job *Job, reason string) err
 }
 
 func (r *Runner) retry(tx Tx, job *Job) error {
-	switch job.State {
-	case Waiting, Queued, Running:
+	if job.State == Waiting || job.State == Queued || job.State == Running {
 		return fmt.Errorf("%w: %v is on its way", ErrState, job)
 	}
 	if job.State.Final() && job.Unique != "" {

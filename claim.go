@@ -106,16 +106,16 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 		return err
 	}
 	r.mu.Lock()
-	settings, held, suspect := c.queue.Queue, c.queue.held, r.suspect
+	settings, lines, suspect := c.queue.Queue, c.queue.held, r.suspect
 	r.mu.Unlock()
 	if settings.Paused || settings.Workers < 0 {
 		return nil
 	}
-	groups, err := r.limits(tx, &settings, held, c)
+	groups, err := r.limits(tx, &settings, lines, c)
 	if err != nil {
 		return err
 	}
-	left := make(map[string]departure)
+	left, held := make(map[string]departure), 0
 	line := Query{Order: InLine, Line: settings.Name, Limit: c.n}
 	for passed := 0; passed < maxRound && len(c.jobs) < c.n; line.Limit = min(2*line.Limit, maxRound) {
 		candidates, err := collect(tx.Jobs(line))
@@ -134,6 +134,7 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 				if err := hold(tx, job); err != nil {
 					return err
 				}
+				held++
 				continue
 			}
 			left[lineKey(job)] = left[lineKey(job)].and(job)
@@ -152,7 +153,7 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 			return r.advance(tx, left)
 		}
 	}
-	c.more = true
+	c.more = c.more || held > 0 || len(c.jobs) > 0 // otherwise only suspects are left
 	return r.advance(tx, left)
 }
 

@@ -1,3 +1,6 @@
+// Package jobstest helps to test what uses package jobs: it runs registries over a memory store, makes
+// single attempts, waits until all work is done, and has ready-made tasks. For those who write a store
+// it has the suite that each must pass.
 package jobstest
 
 import (
