@@ -378,7 +378,7 @@ var loopCases = []storeCase{
 // rolled back, and returns an error if a job is missing or appears twice.
 func eachQuery(ctx context.Context, s jobs.Store, body func(jobs.Tx, *jobs.Job) error) error {
 	// Enough for several pages of any tree.
-	all, err := manyJobs(ctx, s, 700)
+	all, err := manyJobs(ctx, s, 400)
 	if err != nil {
 		return err
 	}
