@@ -78,8 +78,9 @@ func (b *backend) Cursor(i kv.Bucket) kv.Cursor {
 	return &cursor{Cursor: bucket.Cursor(), bucket: bucket}
 }
 
-// A cursor is a bbolt cursor that does not stop at pages that deletions of its own transaction
-// have emptied.
+// A cursor is a bbolt cursor that gets past pages that deletions of its own transaction have
+// emptied. With bbolt 1.5, Prev ends at such a page, and Last does not return if there are only
+// such pages.
 type cursor struct {
 	*bbolt.Cursor
 	bucket *bbolt.Bucket
@@ -88,14 +89,21 @@ type cursor struct {
 
 func (c *cursor) Seek(key []byte) (k, v []byte) { return c.took(c.Cursor.Seek(key)) }
 
-func (c *cursor) Last() (k, v []byte) { return c.took(c.Cursor.Last()) }
-
 func (c *cursor) Next() (k, v []byte) { return c.took(c.Cursor.Next()) }
+
+func (c *cursor) Last() (k, v []byte) {
+	if c.bucket.Writable() {
+		if first, _ := c.Cursor.First(); first == nil {
+			return c.took(nil, nil)
+		}
+	}
+	return c.took(c.Cursor.Last())
+}
 
 func (c *cursor) Prev() (k, v []byte) {
 	k, v = c.Cursor.Prev()
-	if k == nil && c.bucket.Writable() && c.last != nil {
-		// bbolt returns nil both at the first key and at an empty page.
+	if k == nil && c.last != nil && c.bucket.Writable() {
+		// This is the beginning, or an empty page.
 		first, _ := c.bucket.Cursor().First()
 		if first != nil && string(first) < string(c.last) {
 			for k == nil {

@@ -1,0 +1,13 @@
+package memory_test
+
+import (
+	"testing"
+
+	"github.com/embedjobs/jobs"
+	"github.com/embedjobs/jobs/jobstest"
+	"github.com/embedjobs/jobs/memory"
+)
+
+func TestStore(t *testing.T) {
+	jobstest.TestStore(t, func(*testing.T) jobs.Store { return memory.New() })
+}
