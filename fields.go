@@ -80,16 +80,16 @@ const (
 // Fields returns the fields of the arguments in the order of the schema. A type that contains
 // itself is shown with itself in it once; what is deeper is a KindJSON.
 func (s *Schema) Fields() []Field {
-	d := drawer{left: maxFields}
+	d := fieldDrawer{left: maxFields}
 	return d.fields(s.schema.Root, "")
 }
 
-type drawer struct {
+type fieldDrawer struct {
 	above []*schema.Node // the objects, lists and maps that the field is in
 	left  int            // how many more fields may be made
 }
 
-func (d *drawer) fields(n *schema.Node, path string) []Field {
+func (d *fieldDrawer) fields(n *schema.Node, path string) []Field {
 	d.above = append(d.above, n)
 	defer func() { d.above = d.above[:len(d.above)-1] }()
 	fields := make([]Field, 0, len(n.Props))
@@ -104,7 +104,7 @@ func (d *drawer) fields(n *schema.Node, path string) []Field {
 	return fields
 }
 
-func (d *drawer) field(n *schema.Node, parent, name string) Field {
+func (d *fieldDrawer) field(n *schema.Node, parent, name string) Field {
 	d.left--
 	f := Field{
 		Path:        parent + "/" + schema.Escape(name),
@@ -114,11 +114,11 @@ func (d *drawer) field(n *schema.Node, parent, name string) Field {
 		Description: n.Description,
 		Format:      n.Format,
 		Pattern:     n.Pattern,
-		MultipleOf:  number(n, "multipleOf"),
-		MinLength:   whole(n, "minLength"),
-		MaxLength:   whole(n, "maxLength"),
-		MinItems:    whole(n, "minItems"),
-		MaxItems:    whole(n, "maxItems"),
+		MultipleOf:  keywordNumber(n, "multipleOf"),
+		MinLength:   keywordCount(n, "minLength"),
+		MaxLength:   keywordCount(n, "maxLength"),
+		MinItems:    keywordCount(n, "minItems"),
+		MaxItems:    keywordCount(n, "maxItems"),
 		Unique:      n.Unique,
 		Nullable:    n.Nullable,
 		Secret:      n.Secret(),
@@ -126,14 +126,14 @@ func (d *drawer) field(n *schema.Node, parent, name string) Field {
 	if f.Title == "" && name != "*" {
 		f.Title = titleOf(name)
 	}
-	f.Minimum, f.ExclusiveMinimum = bound(n, "minimum", "exclusiveMinimum", 1)
-	f.Maximum, f.ExclusiveMaximum = bound(n, "maximum", "exclusiveMaximum", -1)
+	f.Minimum, f.ExclusiveMinimum = strictBound(n, "minimum", "exclusiveMinimum", 1)
+	f.Maximum, f.ExclusiveMaximum = strictBound(n, "maximum", "exclusiveMaximum", -1)
 	if slices.Contains(d.above, n) || len(d.above) > maxFieldDepth || d.left < 0 {
 		f.Kind = KindJSON
 	}
 	switch f.Kind {
 	case KindChoice:
-		f.Choices = choices(n)
+		f.Choices = choicesOf(n)
 	case KindObject:
 		f.Fields = d.fields(n, f.Path)
 	case KindList, KindMap:
@@ -193,7 +193,7 @@ func itemOf(n *schema.Node) *schema.Node {
 	return n.Items
 }
 
-func choices(n *schema.Node) []Choice {
+func choicesOf(n *schema.Node) []Choice {
 	var all []Choice
 	add := func(v any, title string) {
 		if value, err := schema.Encode(v); err == nil && v != nil {
@@ -211,25 +211,25 @@ func choices(n *schema.Node) []Choice {
 	return all
 }
 
-func number(n *schema.Node, keyword string) *float64 {
+func keywordNumber(n *schema.Node, keyword string) *float64 {
 	if f, err := n.Bounds[keyword].Float64(); err == nil {
 		return &f
 	}
 	return nil
 }
 
-func whole(n *schema.Node, keyword string) *int {
-	if f := number(n, keyword); f != nil && *f < 1<<31 {
+func keywordCount(n *schema.Node, keyword string) *int {
+	if f := keywordNumber(n, keyword); f != nil && *f < 1<<31 {
 		i := int(*f)
 		return &i
 	}
 	return nil
 }
 
-// bound returns the stricter of two bounds, and whether that one is exclusive. The sign is 1 for
+// strictBound returns the stricter of two bounds, and whether that one is exclusive. The sign is 1 for
 // lower bounds and -1 for upper ones.
-func bound(n *schema.Node, inclusive, exclusive string, sign float64) (*float64, bool) {
-	in, ex := number(n, inclusive), number(n, exclusive)
+func strictBound(n *schema.Node, inclusive, exclusive string, sign float64) (*float64, bool) {
+	in, ex := keywordNumber(n, inclusive), keywordNumber(n, exclusive)
 	if ex != nil && (in == nil || sign**ex >= sign**in) {
 		return ex, true
 	}

@@ -20,11 +20,11 @@ import (
 //   - A time may lack its zone, or be a date alone, and then is in UTC. A duration is text such
 //     as 1h30m.
 //   - A list of plain values is sent as several values of one name, or as one value of several
-//     lines; empty ones are left out. Other lists have a number in the place of the asterisk, as
-//     in /steps/0/name; numbers may be left out.
-//   - A map of plain values has the name of an entry instead of the asterisk, or one value with a
-//     line name=value for each. Other maps have the name of the entry.
-//   - Everything but a single plain value may also be sent as one value of JSON text.
+//     lines; empty ones are left out. Any list may have numbers in the place of the asterisk, as
+//     in /steps/0/name; there may be gaps between them.
+//   - A map has the name of an entry in the place of the asterisk. One of plain values may also be
+//     sent as one value with a line name=value for each entry.
+//   - Lists, maps and objects may also be sent as one value of JSON text; a KindJSON always is.
 //
 // Names that do not begin with a slash are ignored. The arguments are completed and validated;
 // the error is a [*ValidationError] whose paths are those of the arguments.
@@ -35,7 +35,7 @@ func (s *Schema) FromForm(values url.Values) (json.RawMessage, error) {
 // UpdateFromForm is FromForm for editing the arguments stored. A secret that is left empty or is
 // [Redacted] keeps its value there, by the rules of [Schema.RestoreSecrets].
 func (s *Schema) UpdateFromForm(stored json.RawMessage, values url.Values) (json.RawMessage, error) {
-	f := form{root: &input{}}
+	f := formReader{root: &formInput{}}
 	f.sort(values)
 	v, _ := f.object(s.schema.Root, f.root, "")
 	f.leftovers(f.root, "")
@@ -53,15 +53,15 @@ func (s *Schema) UpdateFromForm(stored json.RawMessage, values url.Values) (json
 	return schema.Encode(v)
 }
 
-// An input is the values of one name of a form, and the names below it.
-type input struct {
+// A formInput is the values of one name of a form, and the names below it.
+type formInput struct {
 	values []string
-	below  map[string]*input
+	below  map[string]*formInput
 	used   bool
 }
 
-type form struct {
-	root     *input
+type formReader struct {
+	root     *formInput
 	depth    int // of objects
 	problems []schema.Problem
 }
@@ -69,7 +69,7 @@ type form struct {
 // maxFormDepth bounds the names of a form; arguments could not be deeper anyway.
 const maxFormDepth = 250
 
-func (f *form) sort(values url.Values) {
+func (f *formReader) sort(values url.Values) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !strings.HasPrefix(name, "/") {
 			continue
@@ -82,9 +82,9 @@ func (f *form) sort(values url.Values) {
 		for _, key := range schema.Split(name) {
 			next := at.below[key]
 			if next == nil {
-				next = &input{}
+				next = &formInput{}
 				if at.below == nil {
-					at.below = map[string]*input{}
+					at.below = map[string]*formInput{}
 				}
 				at.below[key] = next
 			}
@@ -94,12 +94,12 @@ func (f *form) sort(values url.Values) {
 	}
 }
 
-func (f *form) problem(path, message string) {
+func (f *formReader) problem(path, message string) {
 	f.problems = append(f.problems, schema.Problem{Path: path, Message: message})
 }
 
 // leftovers reports inputs that stand for no field.
-func (f *form) leftovers(in *input, path string) {
+func (f *formReader) leftovers(in *formInput, path string) {
 	if !in.used && len(in.values) > 0 && len(f.problems) < 20 {
 		f.problem(path, "is not a known field")
 	}
@@ -109,18 +109,18 @@ func (f *form) leftovers(in *input, path string) {
 }
 
 // value returns the value of a field, and false if it is left out.
-func (f *form) value(n *schema.Node, in *input, path string) (any, bool) {
+func (f *formReader) value(n *schema.Node, in *formInput, path string) (any, bool) {
 	in.used = true
 	kind := fieldKind(n)
 	text := ""
 	if len(in.values) > 0 {
 		text = in.values[len(in.values)-1]
 	}
-	if kind == KindList && plain(n.Items) && (len(in.values) > 1 || !strings.HasPrefix(text, "[")) {
+	if kind == KindList && isPlain(n.Items) && (len(in.values) > 1 || !strings.HasPrefix(text, "[")) {
 		return f.plainList(n, in, path)
 	}
-	if !plain(n) && strings.TrimSpace(text) != "" {
-		if kind == KindMap && plain(n.Additional) && !strings.HasPrefix(strings.TrimSpace(text), "{") {
+	if !isPlain(n) && strings.TrimSpace(text) != "" {
+		if kind == KindMap && isPlain(n.Additional) && !strings.HasPrefix(strings.TrimSpace(text), "{") {
 			return f.lines(n, text, path)
 		}
 		v, _, problem := schema.Parse([]byte(text))
@@ -139,12 +139,12 @@ func (f *form) value(n *schema.Node, in *input, path string) (any, bool) {
 	case KindJSON:
 		return nil, false
 	default:
-		return scalar(n, kind, text)
+		return readInput(n, kind, text)
 	}
 }
 
-// plain reports whether n has a single input in a form.
-func plain(n *schema.Node) bool {
+// isPlain reports whether n has a single input in a form.
+func isPlain(n *schema.Node) bool {
 	switch fieldKind(n) {
 	case KindObject, KindList, KindMap, KindJSON:
 		return false
@@ -153,9 +153,9 @@ func plain(n *schema.Node) bool {
 	}
 }
 
-// scalar reads one input. What cannot be read stays a string, which validation then refuses with
+// readInput reads one input. What cannot be read stays a string, which validation then refuses with
 // better words than we could find here.
-func scalar(n *schema.Node, kind FieldKind, text string) (any, bool) {
+func readInput(n *schema.Node, kind FieldKind, text string) (any, bool) {
 	trimmed := strings.TrimSpace(text)
 	switch kind {
 	case KindString, KindText:
@@ -180,7 +180,7 @@ func scalar(n *schema.Node, kind FieldKind, text string) (any, bool) {
 			}
 		}
 	case KindChoice:
-		for _, c := range choices(n) {
+		for _, c := range choicesOf(n) {
 			if v, _, _ := schema.Parse(c.Value); text == inputText(v) {
 				return v, true
 			}
@@ -199,7 +199,7 @@ func inputText(v any) string {
 	return string(text)
 }
 
-func (f *form) object(n *schema.Node, in *input, path string) (any, bool) {
+func (f *formReader) object(n *schema.Node, in *formInput, path string) (any, bool) {
 	f.depth++
 	defer func() { f.depth-- }()
 	m := map[string]any{}
@@ -210,7 +210,7 @@ func (f *form) object(n *schema.Node, in *input, path string) (any, bool) {
 			if kind == KindObject && (p.Nullable || !n.Required[p.Name] || f.depth > maxFormDepth) {
 				continue
 			}
-			at = &input{}
+			at = &formInput{}
 		}
 		v, ok := f.value(p.Node, at, path+"/"+schema.Escape(p.Name))
 		switch {
@@ -239,7 +239,7 @@ func (f *form) object(n *schema.Node, in *input, path string) (any, bool) {
 	return m, len(in.below) > 0
 }
 
-func (f *form) list(n *schema.Node, in *input, path string) (any, bool) {
+func (f *formReader) list(n *schema.Node, in *formInput, path string) (any, bool) {
 	var places []int
 	for key := range in.below {
 		if i, err := strconv.Atoi(key); err == nil && strconv.Itoa(i) == key {
@@ -257,7 +257,7 @@ func (f *form) list(n *schema.Node, in *input, path string) (any, bool) {
 	return list, len(list) > 0
 }
 
-func (f *form) plainList(n *schema.Node, in *input, path string) (any, bool) {
+func (f *formReader) plainList(n *schema.Node, in *formInput, path string) (any, bool) {
 	texts := in.values
 	if len(texts) == 1 {
 		texts = strings.Split(texts[0], "\n")
@@ -265,7 +265,7 @@ func (f *form) plainList(n *schema.Node, in *input, path string) (any, bool) {
 	kind := fieldKind(n.Items)
 	list := []any{}
 	for _, text := range texts {
-		if v, ok := scalar(n.Items, kind, strings.TrimSuffix(text, "\r")); ok {
+		if v, ok := readInput(n.Items, kind, strings.TrimSuffix(text, "\r")); ok {
 			list = append(list, v)
 		}
 	}
@@ -275,7 +275,7 @@ func (f *form) plainList(n *schema.Node, in *input, path string) (any, bool) {
 	return list, true
 }
 
-func (f *form) entries(n *schema.Node, in *input, path string) (any, bool) {
+func (f *formReader) entries(n *schema.Node, in *formInput, path string) (any, bool) {
 	m := map[string]any{}
 	for _, key := range slices.Sorted(maps.Keys(in.below)) {
 		if v, ok := f.value(n.Additional, in.below[key], path+"/"+schema.Escape(key)); ok {
@@ -286,7 +286,7 @@ func (f *form) entries(n *schema.Node, in *input, path string) (any, bool) {
 }
 
 // lines reads a map from lines of the form name=value.
-func (f *form) lines(n *schema.Node, text, path string) (any, bool) {
+func (f *formReader) lines(n *schema.Node, text, path string) (any, bool) {
 	m := map[string]any{}
 	kind := fieldKind(n.Additional)
 	for line := range strings.Lines(text) {
@@ -299,7 +299,7 @@ func (f *form) lines(n *schema.Node, text, path string) (any, bool) {
 			f.problem(path, "must have lines of the form name=value")
 			return nil, false
 		}
-		m[key], _ = scalar(n.Additional, kind, rest)
+		m[key], _ = readInput(n.Additional, kind, rest)
 	}
 	return m, true
 }
@@ -309,12 +309,12 @@ func (f *form) lines(n *schema.Node, text, path string) (any, bool) {
 func (s *Schema) ToForm(args json.RawMessage) url.Values {
 	values := url.Values{}
 	if v, _, err := parseArgs(args); err == nil {
-		fill(values, s.schema.Root, v, "")
+		fillForm(values, s.schema.Root, v, "")
 	}
 	return values
 }
 
-func fill(values url.Values, n *schema.Node, v any, path string) {
+func fillForm(values url.Values, n *schema.Node, v any, path string) {
 	if n.Secret() || v == nil {
 		return
 	}
@@ -326,7 +326,7 @@ func fill(values url.Values, n *schema.Node, v any, path string) {
 		}
 		for key, e := range m {
 			if child := n.Member(key); child != nil {
-				fill(values, child, e, path+"/"+schema.Escape(key))
+				fillForm(values, child, e, path+"/"+schema.Escape(key))
 			}
 		}
 		return
@@ -335,7 +335,7 @@ func fill(values url.Values, n *schema.Node, v any, path string) {
 		if !ok || len(list) == 0 {
 			break
 		}
-		if plain(n.Items) {
+		if isPlain(n.Items) {
 			if texts := inputTexts(n.Items, list); texts != nil {
 				values[path] = texts
 				return
@@ -343,7 +343,7 @@ func fill(values url.Values, n *schema.Node, v any, path string) {
 			break
 		}
 		for i, e := range list {
-			fill(values, n.Items, e, path+"/"+strconv.Itoa(i))
+			fillForm(values, n.Items, e, path+"/"+strconv.Itoa(i))
 		}
 		return
 	case KindDuration:

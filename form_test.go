@@ -12,31 +12,31 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-type report struct {
-	Name     string            `json:"name" jsonschema:"title=Title of the report,description=Shown first,minLength=1"`
-	Note     string            `json:"note,omitempty" jsonschema:"format=textarea"`
-	Greeting string            `json:"greeting,omitempty" jsonschema:"default=Hello"`
-	Mail     string            `json:"mail,omitempty" jsonschema:"format=email"`
-	MaxSize  int               `json:"max_size,omitempty" jsonschema:"minimum=1,maximum=100,default=10"`
-	Ratio    *float64          `json:"ratio" jsonschema:"exclusiveMinimum=0"`
-	Draft    bool              `json:"draft,omitempty" jsonschema:"default=true"`
-	Sure     *bool             `json:"sure"`
-	Color    string            `json:"color,omitempty" jsonschema:"enum=red,enum=green"`
-	Level    int               `json:"level,omitempty" jsonschema:"enum=1,enum=2"`
-	From     time.Time         `json:"from,omitzero"`
-	Wait     time.Duration     `json:"wait,omitempty" jsonschema:"minimum=1s"`
-	Tags     []string          `json:"tags,omitempty"`
-	Sizes    []int             `json:"sizes,omitempty" jsonschema:"maxItems=3"`
-	Steps    []step            `json:"steps,omitempty"`
-	Env      map[string]string `json:"env,omitempty"`
-	Groups   map[string]step   `json:"groups,omitempty"`
-	Options  step              `json:"options,omitzero"`
-	Extra    json.RawMessage   `json:"extra,omitempty"`
-	Key      string            `json:"key,omitempty" jsonschema:"secret"`
-	Parent   *report           `json:"parent"`
+type reportArgs struct {
+	Name     string              `json:"name" jsonschema:"title=Title of the report,description=Shown first,minLength=1"`
+	Note     string              `json:"note,omitempty" jsonschema:"format=textarea"`
+	Greeting string              `json:"greeting,omitempty" jsonschema:"default=Hello"`
+	Mail     string              `json:"mail,omitempty" jsonschema:"format=email"`
+	MaxSize  int                 `json:"max_size,omitempty" jsonschema:"minimum=1,maximum=100,default=10"`
+	Ratio    *float64            `json:"ratio" jsonschema:"exclusiveMinimum=0"`
+	Draft    bool                `json:"draft,omitempty" jsonschema:"default=true"`
+	Sure     *bool               `json:"sure"`
+	Color    string              `json:"color,omitempty" jsonschema:"enum=red,enum=green"`
+	Level    int                 `json:"level,omitempty" jsonschema:"enum=1,enum=2"`
+	From     time.Time           `json:"from,omitzero"`
+	Wait     time.Duration       `json:"wait,omitempty" jsonschema:"minimum=1s"`
+	Tags     []string            `json:"tags,omitempty"`
+	Sizes    []int               `json:"sizes,omitempty" jsonschema:"maxItems=3"`
+	Steps    []stepArgs          `json:"steps,omitempty"`
+	Env      map[string]string   `json:"env,omitempty"`
+	Groups   map[string]stepArgs `json:"groups,omitempty"`
+	Options  stepArgs            `json:"options,omitzero"`
+	Extra    json.RawMessage     `json:"extra,omitempty"`
+	Key      string              `json:"key,omitempty" jsonschema:"secret"`
+	Parent   *reportArgs         `json:"parent"`
 }
 
-type step struct {
+type stepArgs struct {
 	Name string   `json:"name"`
 	Fast bool     `json:"fast,omitempty"`
 	Args []string `json:"args,omitempty"`
@@ -58,7 +58,7 @@ func TestSchema_Fields(t *testing.T) {
 			collect(f.Fields)
 		}
 	}
-	collect(schemaFor[report](t).Fields())
+	collect(schemaFor[reportArgs](t).Fields())
 	if got, want := strings.Join(order, " "), "name note greeting mail max_size ratio draft sure color level from wait tags sizes steps env groups options extra key parent"; got != want {
 		t.Errorf("got order  %s\nwant %s", got, want)
 	}
@@ -102,7 +102,7 @@ func TestSchema_Fields(t *testing.T) {
 }
 
 func TestSchema_Fields_of_given_schemas(t *testing.T) {
-	s := parse(t, `{"type":"object","$defs":{"n":{"title":"N","type":"object","properties":{"next":{"$ref":"#/$defs/n"}}},`+doubling(30)+`},
+	s := parseSchema(t, `{"type":"object","$defs":{"n":{"title":"N","type":"object","properties":{"next":{"$ref":"#/$defs/n"}}},`+doubling(30)+`},
 		"required":["b"],"properties":{
 		"b":{"$ref":"#/$defs/n","title":"B"},
 		"aName":{"oneOf":[{"const":1,"title":"One"},{"const":2}]},
@@ -140,7 +140,7 @@ func TestSchema_Fields_of_given_schemas(t *testing.T) {
 }
 
 func TestSchema_FromForm(t *testing.T) {
-	s := schemaFor[report](t)
+	s := schemaFor[reportArgs](t)
 	const rest = `"draft":false,"greeting":"Hello","max_size":10,"name":"a"`
 	for _, c := range []struct{ name, form, want string }{
 		{"what is not sent gets its default", "/name=a", `{` + rest + `}`},
@@ -185,7 +185,7 @@ func TestSchema_FromForm(t *testing.T) {
 }
 
 func TestSchema_FromForm_refuses(t *testing.T) {
-	s := schemaFor[report](t)
+	s := schemaFor[reportArgs](t)
 	for _, c := range []struct{ form, want string }{
 		{"", "/name: is required"},
 		{"/name=", "/name: must not be empty"},
@@ -200,7 +200,7 @@ func TestSchema_FromForm_refuses(t *testing.T) {
 		{"/name=a&/extra={", "/extra: is not valid JSON: unexpected end of JSON input (at byte 1)"},
 		{`/name=a&/steps=[{"name":"a","name":"b"}]`, "/steps/0/name: is given twice"},
 		{"/name=a&/env=A", "/env: must have lines of the form name=value"},
-		{"/name=a&/nmae=b&/steps/x/name=b", "/nmae: is not a known field; /steps/x/name: is not a known field"},
+		{"/name=a&/naem=b&/steps/x/name=b", "/naem: is not a known field; /steps/x/name: is not a known field"},
 		{"/name=a&/key=" + jobs.Redacted, "/key: is hidden and not known here; give its value"},
 		{"/name=a&" + strings.Repeat("/a", 300) + "=1", "has a field that is nested too deep"},
 	} {
@@ -216,13 +216,13 @@ func TestSchema_FromForm_refuses(t *testing.T) {
 }
 
 func TestSchema_ToForm(t *testing.T) {
-	s, ratio, yes := schemaFor[report](t), 0.5, true
-	args, err := s.Accept(asJSON(t, report{
+	s, ratio, yes := schemaFor[reportArgs](t), 0.5, true
+	args, err := s.Accept(asJSON(t, reportArgs{
 		Name: "a", Note: "x\ny", Mail: "a@example.org", MaxSize: 7, Ratio: &ratio, Draft: true, Sure: &yes, Color: "red", Level: 2,
 		From: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Wait: 90 * time.Second,
-		Tags: []string{"x", "y"}, Sizes: []int{1}, Steps: []step{{Name: "s", Fast: true, Args: []string{"[", "", "a\nb"}}},
-		Env: map[string]string{"A/B": "1"}, Groups: map[string]step{"g": {Name: "h"}}, Options: step{Name: "o"},
-		Extra: json.RawMessage(`{"a":[1]}`), Key: "secret", Parent: &report{Name: "p", Key: "secret"},
+		Tags: []string{"x", "y"}, Sizes: []int{1}, Steps: []stepArgs{{Name: "s", Fast: true, Args: []string{"[", "", "a\nb"}}},
+		Env: map[string]string{"A/B": "1"}, Groups: map[string]stepArgs{"g": {Name: "h"}}, Options: stepArgs{Name: "o"},
+		Extra: json.RawMessage(`{"a":[1]}`), Key: "secret", Parent: &reportArgs{Name: "p", Key: "secret"},
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -243,7 +243,7 @@ func TestSchema_ToForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var want, got report
+	var want, got reportArgs
 	if err := errors.Join(json.Unmarshal(args, &want), json.Unmarshal(back, &got)); err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +256,7 @@ func TestSchema_ToForm(t *testing.T) {
 }
 
 func TestSchema_UpdateFromForm(t *testing.T) {
-	s := schemaFor[login](t)
+	s := schemaFor[loginArgs](t)
 	for _, c := range []struct{ name, form, stored, want string }{
 		{"empty secrets keep their value", "/user=b&/token=", `{"token":"s","pin":7}`, `{"pin":7,"token":"s","user":"b"}`},
 		{"hidden secrets keep their value", "/user=b&/token=•••", `{"token":"s"}`, `{"token":"s","user":"b"}`},

@@ -76,7 +76,7 @@ func TestSchema_Complete(t *testing.T) {
 		}
 	})
 	t.Run("a missing object that would lack something is not made", func(t *testing.T) {
-		s := parse(t, `{"type":"object","properties":{"a":{"type":"object","required":["b"],
+		s := parseSchema(t, `{"type":"object","properties":{"a":{"type":"object","required":["b"],
 			"properties":{"b":{"type":"string"},"c":{"type":"integer","default":1}}}}}`)
 		if got, _ := s.Complete(nil); string(got) != `{}` {
 			t.Errorf("got %s", got)
@@ -100,7 +100,7 @@ func TestSchema_Complete_refuses_what_is_no_object(t *testing.T) {
 		{`{"a":` + strings.Repeat("9", 500) + `}`, "/a: is a number out of range"},
 		{`{"a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, strings.Repeat("/0", 249) + ": is nested more than 250 deep"},
 	} {
-		for name, err := range map[string]error{"Complete": second(s.Complete([]byte(c.args))), "Validate": s.Validate([]byte(c.args))} {
+		for name, err := range map[string]error{"Complete": errorOf(s.Complete([]byte(c.args))), "Validate": s.Validate([]byte(c.args))} {
 			if _, ok := errors.AsType[*jobs.ValidationError](err); !ok || !strings.HasSuffix(err.Error(), c.want) {
 				t.Errorf("%s(%.40s): got error %v, want %s", name, c.args, err, c.want)
 			}
@@ -108,10 +108,10 @@ func TestSchema_Complete_refuses_what_is_no_object(t *testing.T) {
 	}
 }
 
-func second[T any](_ T, err error) error { return err }
+func errorOf[T any](_ T, err error) error { return err }
 
 func TestSchema_Validate_reports_in_order_and_once_per_field(t *testing.T) {
-	s := parse(t, `{"type":"object","required":["z","a"],"additionalProperties":false,"properties":{
+	s := parseSchema(t, `{"type":"object","required":["z","a"],"additionalProperties":false,"properties":{
 		"z":{"type":"string"},
 		"a":{"type":"string","minLength":3,"pattern":"^x"},
 		"list":{"items":{"type":"integer"}}}}`)
@@ -180,7 +180,7 @@ func TestSchema_Validate_messages(t *testing.T) {
 		{`{"if":{"type":"string"},"then":{"minLength":2}}`, `"x"`, "/f: must have at least 2 characters, not 1"},
 	} {
 		t.Run(c.schema, func(t *testing.T) {
-			s := parse(t, `{"type":"object","$defs":{"s":{"type":"string"}},"properties":{"f":`+c.schema+`}}`)
+			s := parseSchema(t, `{"type":"object","$defs":{"s":{"type":"string"}},"properties":{"f":`+c.schema+`}}`)
 			err := s.Validate([]byte(`{"f":` + c.value + `}`))
 			if want := "jobs: invalid arguments: " + c.want; err == nil || err.Error() != want {
 				t.Errorf("got  %v\nwant %s", err, want)
@@ -190,7 +190,7 @@ func TestSchema_Validate_messages(t *testing.T) {
 }
 
 func TestSchema_Validate_never_tells_secrets(t *testing.T) {
-	s := parse(t, `{"type":"object","additionalProperties":false,"properties":{
+	s := parseSchema(t, `{"type":"object","additionalProperties":false,"properties":{
 		"password":{"type":"string","writeOnly":true,"minLength":20,"enum":["x"]},
 		"pin":{"type":"integer","format":"password"},
 		"token":{"oneOf":[{"type":"string","maxLength":3},{"type":"string","writeOnly":true,"maxLength":4}]},

@@ -9,23 +9,23 @@ import (
 	"github.com/embedjobs/jobs"
 )
 
-type server struct {
+type serverArgs struct {
 	Host     string `json:"host"`
 	Password string `json:"password,omitempty" jsonschema:"secret"`
 }
 
-type login struct {
-	User    string            `json:"user"`
-	Token   *string           `json:"token" jsonschema:"secret"`
-	PIN     int               `json:"pin,omitempty" jsonschema:"secret"`
-	Servers []server          `json:"servers,omitempty"`
-	ByName  map[string]server `json:"by_name,omitempty"`
-	Keys    []string          `json:"keys,omitempty" jsonschema:"secret"`
-	Next    *login            `json:"next"`
+type loginArgs struct {
+	User    string                `json:"user"`
+	Token   *string               `json:"token" jsonschema:"secret"`
+	PIN     int                   `json:"pin,omitempty" jsonschema:"secret"`
+	Servers []serverArgs          `json:"servers,omitempty"`
+	ByName  map[string]serverArgs `json:"by_name,omitempty"`
+	Keys    []string              `json:"keys,omitempty" jsonschema:"secret"`
+	Next    *loginArgs            `json:"next"`
 }
 
 func TestSchema_Redact(t *testing.T) {
-	s := schemaFor[login](t)
+	s := schemaFor[loginArgs](t)
 	if doc := string(s.JSON()); strings.Count(doc, `"writeOnly":true`) != 4 {
 		t.Errorf("the document does not mark each secret: %s", doc)
 	}
@@ -50,7 +50,7 @@ func TestSchema_Redact(t *testing.T) {
 			`{"anyOf":[{"type":"integer"},{"type":"string"},{"$ref":"#/$defs/s"}]}`, `{"if":{},"then":{"writeOnly":true}}`,
 			`{"type":"string","allOf":[{"title":"x"},{"oneOf":[{"type":"null"},{"$ref":"#/$defs/s"}]}]}`,
 		} {
-			s := parse(t, `{"type":"object","$defs":{"s":{"type":"string","writeOnly":true}},"properties":{"f":`+field+`}}`)
+			s := parseSchema(t, `{"type":"object","$defs":{"s":{"type":"string","writeOnly":true}},"properties":{"f":`+field+`}}`)
 			if got := string(s.Redact([]byte(`{"f":"s"}`))); got != `{"f":"•••"}` {
 				t.Errorf("%s: got %s", field, got)
 			}
@@ -62,7 +62,7 @@ func TestSchema_Redact(t *testing.T) {
 			`"properties":{"f":{}},"allOf":[{"properties":{"f":{"writeOnly":true}}}]`,
 			`"dependentSchemas":{"f":{"properties":{"f":{"writeOnly":true}}}}`,
 		} {
-			s := parse(t, `{"type":"object",`+root+`}`)
+			s := parseSchema(t, `{"type":"object",`+root+`}`)
 			if got := string(s.Redact([]byte(`{"f":"s"}`))); got != `{"f":"•••"}` {
 				t.Errorf("%s: got %s", root, got)
 			}
@@ -76,7 +76,7 @@ func TestSchema_Redact(t *testing.T) {
 }
 
 func TestSchema_RestoreSecrets(t *testing.T) {
-	s := schemaFor[login](t)
+	s := schemaFor[loginArgs](t)
 	for _, c := range []struct{ name, edited, stored, want string }{
 		{"hidden secrets come back", `{"user":"b","token":"•••","pin":"•••"}`, `{"user":"a","token":"s","pin":7}`, `{"pin":7,"token":"s","user":"b"}`},
 		{"new secrets stay", `{"token":"new"}`, `{"token":"s"}`, `{"token":"new"}`},
@@ -112,12 +112,12 @@ func TestSchema_RestoreSecrets(t *testing.T) {
 		}
 	})
 	t.Run("redacted arguments come back whole", func(t *testing.T) {
-		args := asJSON(t, login{User: "a", PIN: 7, Keys: []string{"k"}, Servers: []server{{"a", "A"}, {"b", "B"}}, Next: &login{PIN: 8}})
+		args := asJSON(t, loginArgs{User: "a", PIN: 7, Keys: []string{"k"}, Servers: []serverArgs{{"a", "A"}, {"b", "B"}}, Next: &loginArgs{PIN: 8}})
 		got, err := s.RestoreSecrets(s.Redact(args), args)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var back login
+		var back loginArgs
 		if err := json.Unmarshal(got, &back); err != nil || string(asJSON(t, back)) != string(args) {
 			t.Errorf("got %s, %v, want %s", got, err, args)
 		}

@@ -53,7 +53,7 @@ type everything struct {
 	Pages     page[string]             `json:"pages"`
 	File      zip.FileHeader           `json:"file"`
 	Upload    multipart.FileHeader     `json:"upload"`
-	Tree      *tree                    `json:"tree"`
+	Tree      *treeArgs                `json:"tree"`
 	Deep      map[string][]map[int]any `json:"deep"`
 	Inline    struct{ X, Y int }       `json:"inline"`
 	embedded
@@ -73,9 +73,9 @@ type page[T any] struct {
 	Items []T `json:"items"`
 }
 
-type tree struct {
-	Value    int     `json:"value"`
-	Children []*tree `json:"children,omitempty"`
+type treeArgs struct {
+	Value    int         `json:"value"`
+	Children []*treeArgs `json:"children,omitempty"`
 }
 
 type embedded struct {
@@ -142,7 +142,7 @@ func filled() everything {
 		Page: page[nested]{Items: []nested{{"e", 5}}}, Pages: page[string]{Items: []string{"f"}},
 		File:     zip.FileHeader{Name: "g.txt", Modified: time.Unix(0, 0).UTC()},
 		Upload:   multipart.FileHeader{Filename: "h.txt", Size: 3},
-		Tree:     &tree{Value: 1, Children: []*tree{{Value: 2}}},
+		Tree:     &treeArgs{Value: 1, Children: []*treeArgs{{Value: 2}}},
 		Deep:     map[string][]map[int]any{"a": {{1: "b"}}},
 		embedded: embedded{Embedded: "i"}, Optional: &Optional{Option: "j"},
 	}
@@ -157,7 +157,7 @@ func schemaFor[T any](tb testing.TB) *jobs.Schema {
 	return s
 }
 
-func parse(tb testing.TB, doc string) *jobs.Schema {
+func parseSchema(tb testing.TB, doc string) *jobs.Schema {
 	tb.Helper()
 	s, err := jobs.ParseSchema([]byte(doc))
 	if err != nil {
@@ -376,7 +376,7 @@ func TestSchemaFor_roots(t *testing.T) {
 	if err := schemaFor[map[string]int](t).Validate([]byte(`{"a":1}`)); err != nil {
 		t.Error("map:", err)
 	}
-	if err := schemaFor[tree](t).Validate([]byte(`{"value":1,"children":[{"value":2}]}`)); err != nil {
+	if err := schemaFor[treeArgs](t).Validate([]byte(`{"value":1,"children":[{"value":2}]}`)); err != nil {
 		t.Error("recursive:", err)
 	}
 	if err := schemaFor[struct{}](t).Validate(nil); err != nil {
@@ -417,7 +417,7 @@ func TestSchemaFor_document_is_stable(t *testing.T) {
 	if a.Fingerprint() == schemaFor[nested](t).Fingerprint() {
 		t.Error("schemas of two types have one fingerprint")
 	}
-	given := parse(t, string(a.JSON()))
+	given := parseSchema(t, string(a.JSON()))
 	if given.Fingerprint() != a.Fingerprint() || !reflect.DeepEqual(given.Fields(), a.Fields()) {
 		t.Error("the document does not say what the schema does")
 	}

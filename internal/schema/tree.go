@@ -305,7 +305,9 @@ func (b *treeBuilder) union(n *Node, subs []any, seen map[*object]bool) {
 	n.complex = n.complex || len(rest) != 1
 	switch {
 	case len(rest) == 1:
+		before := n.asserts
 		b.read(n, rest[0], seen)
+		n.asserts = max(n.asserts, before+1) // null being allowed counts
 	case len(rest) > 0 && len(choices) == len(rest):
 		n.Choices = choices
 	default:
