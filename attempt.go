@@ -272,7 +272,7 @@ func (a *attempt) conclude(started time.Time) {
 		a.queue.brisk = 0
 	}
 	r.mu.Unlock()
-	if a.err != nil {
+	if a.mayRetry() {
 		a.retryIn = a.backoff()
 	}
 	if tracker, log := a.used(); tracker != nil || log != nil {
@@ -288,6 +288,12 @@ func (a *attempt) conclude(started time.Time) {
 			r.opts.Logger.Warn("jobs: cannot remove a temporary directory", "job", a.id, "err", err)
 		}
 	}
+}
+
+// mayRetry reports whether it is the retry policy that decides what follows.
+func (a *attempt) mayRetry() bool {
+	var o *outcome
+	return a.err != nil && !errors.As(a.err, &o) && a.claimed.Attempt < a.claimed.MaxAttempts
 }
 
 // backoff asks the task's retry policy.
