@@ -31,6 +31,7 @@ type attempt struct {
 	stuck  *time.Timer             // runs from the cancellation to the end
 	ended  bool                    // the handler has returned
 	dirty  bool                    // it is in Runner.dirty
+	gone   bool                    // it is settled
 
 	mu        sync.Mutex
 	job       *Job     // as stored last by this attempt; replaced, never changed
@@ -322,6 +323,9 @@ func (r *Runner) handOver(a *attempt, mailbox chan *attempt) {
 		r.mu.Unlock()
 		<-a.settled
 		r.mu.Lock()
+	}
+	if a.settled != nil { // the loop has looked for room too early
+		defer r.poke()
 	}
 	switch {
 	case !r.active:
