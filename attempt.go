@@ -30,6 +30,7 @@ type attempt struct {
 	stuck  *time.Timer             // runs from the cancellation to the end
 	ended  bool                    // the handler has returned
 	dirty  bool                    // it is in Runner.dirty
+	gone   bool                    // it is settled
 
 	mu        sync.Mutex
 	job       *Job     // as stored last by this attempt; replaced, never changed
@@ -275,7 +276,7 @@ func (a *attempt) conclude(started time.Time) {
 		a.queue.brisk = 0
 	}
 	r.mu.Unlock()
-	if a.err != nil {
+	if a.mayRetry() {
 		a.retryIn = a.backoff()
 	}
 	if tracker, log := a.used(); tracker != nil || log != nil {
@@ -291,6 +292,12 @@ func (a *attempt) conclude(started time.Time) {
 			r.opts.Logger.Warn("jobs: cannot remove a temporary directory", "job", a.id, "err", err)
 		}
 	}
+}
+
+// mayRetry reports whether it is the retry policy that decides what follows.
+func (a *attempt) mayRetry() bool {
+	var o *outcome
+	return a.err != nil && !errors.As(a.err, &o) && a.claimed.Attempt < a.claimed.MaxAttempts
 }
 
 // backoff asks the task's retry policy.
@@ -319,6 +326,9 @@ func (r *Runner) handOver(a *attempt, mailbox chan *attempt) {
 		r.mu.Unlock()
 		<-a.settled
 		r.mu.Lock()
+	}
+	if a.settled != nil { // the loop has looked for room too early
+		defer r.poke()
 	}
 	switch {
 	case !r.active:

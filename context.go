@@ -84,8 +84,9 @@ func Count(ctx context.Context, name string, n int64) {
 const maxCounters = 100 // of one job; further names are not counted
 
 // Checkpoint stores v, encoded as JSON, with the running job; a later attempt gets it by Restore.
-// When it returns nil, the checkpoint is durable. It returns [ErrStale] if the attempt no longer
-// holds the job. Outside a job it does nothing.
+// When it returns nil, the checkpoint is durable. It works after ctx was cancelled, so that a
+// handler that is stopped can keep what it has. It returns [ErrStale] if the attempt no longer holds
+// the job. Outside a job it does nothing.
 func Checkpoint(ctx context.Context, v any) error {
 	a := current(ctx)
 	if a == nil {
@@ -99,7 +100,7 @@ func Checkpoint(ctx context.Context, v any) error {
 	counters := cloneMap(a.counters)
 	a.mu.Unlock()
 	var saved *Job
-	err = a.runner.store.Update(ctx, func(tx Tx) error {
+	err = a.runner.store.Update(context.WithoutCancel(ctx), func(tx Tx) error {
 		return a.change(tx, func(job *Job) error {
 			job.Checkpoint, job.Counters = data, counters
 			saved = job

@@ -280,10 +280,10 @@ func (r *Runner) changed(changes []Change) {
 	for i := range changes {
 		c := &changes[i]
 		switch {
-		case c.State == Queued && r.active:
+		case c.State == Queued:
 			q := r.queue(c.Queue)
 			q.ready = true
-			wake = wake || q.room() > 0 || q.blocked()
+			wake = wake || r.active && (q.room() > 0 || q.blocked())
 		case c.State == Scheduled || c.State == Retrying:
 			if r.dueAt.IsZero() || c.RunAt.Before(r.dueAt) {
 				r.dueAt, wake = c.RunAt, true
@@ -511,6 +511,10 @@ func (r *Runner) putBack(w *round) {
 // settled forgets attempts whose end is stored. It must be called with mu held.
 func (r *Runner) settled(attempts []*attempt) {
 	for _, a := range attempts {
+		if a.gone { // Run gave up on it
+			continue
+		}
+		a.gone = true
 		if r.running[a.id] == a {
 			delete(r.running, a.id)
 		}

@@ -69,6 +69,7 @@ type Store struct {
 	deliveries  deliveries
 	queue       queue
 	readers     sync.Pool // of *reader
+	calls       sync.Pool // of *call; not shared by stores, whose channels may belong to bubbles of testing/synctest
 
 	mu     sync.Mutex // taken to begin a transaction
 	closed bool
@@ -98,6 +99,7 @@ func New(db *bbolt.DB, opts *Options) (*Store, error) {
 	s.deliveries.to = &s.subscribers
 	s.close = sync.OnceValue(s.closeOnce)
 	s.readers.New = func() any { return new(reader) }
+	s.calls.New = func() any { return &call{wake: make(chan wake, 1)} }
 	if err := s.setUp(upgrades); err != nil {
 		return nil, fmt.Errorf("bolt: %s: %w", db.Path(), err)
 	}

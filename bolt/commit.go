@@ -66,11 +66,9 @@ type queue struct {
 	backend backend
 }
 
-var calls = sync.Pool{New: func() any { return &call{wake: make(chan wake, 1)} }}
-
 // enqueue has fn run in the next commit.
 func (s *Store) enqueue(ctx context.Context, fn func(jobs.Tx) error) error {
-	c := calls.Get().(*call)
+	c := s.calls.Get().(*call)
 	*c = call{fn: fn, done: ctx.Done(), wake: c.wake}
 	q := &s.queue
 	q.mu.Lock()
@@ -99,7 +97,7 @@ func (s *Store) enqueue(ctx context.Context, fn func(jobs.Tx) error) error {
 	}
 	result := *c
 	*c = call{wake: c.wake}
-	calls.Put(c)
+	s.calls.Put(c)
 	switch result.outcome {
 	case skipped:
 		return context.Cause(ctx)
