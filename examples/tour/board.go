@@ -196,7 +196,9 @@ func (b *board) report(running []*jobs.Job) *jobs.Report {
 	scan.Set(max(sums["scan"].files, b.all.Files))
 	hash.Set(sums["hash"].files)
 	hash.SetStatus(size(sums["hash"].bytes) + " of " + size(b.all.Bytes))
-	report.Set(sums["report"].files)
+	if n := sums["report"].files; n > 0 {
+		report.Set(n)
+	}
 	if b.all.Last {
 		b.tree.SetTotal(b.done["scan"].jobs + b.all.Chunks + 1)
 		scan.SetTotal(b.all.Files)
