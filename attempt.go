@@ -326,9 +326,7 @@ func (r *Runner) handOver(a *attempt, mailbox chan *attempt) {
 		r.mu.Unlock()
 		<-a.settled
 		r.mu.Lock()
-	}
-	if a.settled != nil { // the loop has looked for room too early
-		defer r.poke()
+		defer r.poke() // it has looked for room before this worker was free
 	}
 	switch {
 	case !r.active:

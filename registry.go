@@ -104,7 +104,7 @@ func Register[Args, Result any](reg *Registry, t Task, fn func(ctx context.Conte
 		if noResult || err != nil && !keepsResult(err) {
 			return nil, err
 		}
-		encoded, encErr := json.Marshal(result)
+		encoded, encErr := json.Marshal(&result) // by pointer, for methods of its fields
 		if encErr != nil {
 			return nil, &resultError{encErr}
 		}
@@ -263,7 +263,7 @@ func (t *TaskOf[Args, Result]) Name() string { return t.name }
 // Request returns a request for a job with these arguments, to be completed and given to
 // [Runner.Enqueue]. Arguments that cannot be encoded are reported by Enqueue.
 func (t *TaskOf[Args, Result]) Request(args Args) Request {
-	data, err := json.Marshal(args)
+	data, err := json.Marshal(&args) // by pointer, for methods of its fields
 	return Request{Task: t.name, Args: data, err: err}
 }
 

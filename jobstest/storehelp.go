@@ -35,7 +35,7 @@ func fullJob() *jobs.Job {
 		Unique: "one of a kind", Parent: 17, Definition: "nightly", MaxAttempts: 25,
 		Timeout: 90 * time.Second, Deadline: at(9), CreatedAt: at(1), Generation: 2,
 
-		State: jobs.Retrying, Attempt: 2, Claims: 5, Crashes: 1, Session: 1 << 40,
+		State: jobs.Retrying, Attempt: 2, Claims: 5, Crashes: 1, Snoozes: 4, Logged: 7, Session: 1 << 40,
 		RunAt: at(8), StartedAt: at(3), FinishedAt: at(4), UpdatedAt: at(5),
 		Cancelling: true, Partial: true, Message: "connection refused",
 		Errors: []jobs.AttemptError{
