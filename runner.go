@@ -188,6 +188,9 @@ func NewRunner(store Store, registry *Registry, opts *Options) (*Runner, error) 
 // Options.Logger. Only one Run of a runner can be active.
 func (r *Runner) Run(ctx context.Context) error {
 	if err := r.begin(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+			return nil // stopped before it began
+		}
 		return err
 	}
 	defer r.others.Wait()
