@@ -259,7 +259,7 @@ func (a *attempt) arguments() (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.Schema.accept(args)
+	return t.Schema.Accept(args)
 }
 
 // conclude prepares everything about the end that can be prepared outside a transaction.

@@ -1,4 +1,4 @@
-package jobs
+package schema
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/embedjobs/jobs/internal/schema"
+	"github.com/embedjobs/jobs/schema/internal/engine"
 )
 
 // FromForm makes arguments of the values of a form, whose names are the paths of [Schema.Fields]:
@@ -37,20 +37,20 @@ func (s *Schema) FromForm(values url.Values) (json.RawMessage, error) {
 func (s *Schema) UpdateFromForm(stored json.RawMessage, values url.Values) (json.RawMessage, error) {
 	f := formReader{root: &formInput{}}
 	f.sort(values)
-	v, _ := f.object(s.schema.Root, f.root, "")
+	v, _ := f.object(s.engine.Root, f.root, "")
 	f.leftovers(f.root, "")
 	if f.problems == nil {
-		old, _, _ := schema.Parse(stored) // nil if there is none
-		v, f.problems = s.schema.Restore(v, old, true)
+		old, _, _ := engine.Parse(stored) // nil if there is none
+		v, f.problems = s.engine.Restore(v, old, true)
 	}
 	if f.problems == nil {
-		v, _ = s.schema.Root.Complete(v)
-		f.problems = s.schema.Check(v)
+		v, _ = s.engine.Root.Complete(v)
+		f.problems = s.engine.Check(v)
 	}
 	if err := validationError(f.problems); err != nil {
 		return nil, err
 	}
-	return schema.Encode(v)
+	return engine.Encode(v)
 }
 
 // A formInput is the values of one name of a form, and the names below it.
@@ -63,7 +63,7 @@ type formInput struct {
 type formReader struct {
 	root     *formInput
 	depth    int // of objects
-	problems []schema.Problem
+	problems []engine.Problem
 }
 
 // maxFormDepth bounds the names of a form; arguments could not be deeper anyway.
@@ -79,7 +79,7 @@ func (f *formReader) sort(values url.Values) {
 			continue
 		}
 		at := f.root
-		for _, key := range schema.Split(name) {
+		for _, key := range engine.Split(name) {
 			next := at.below[key]
 			if next == nil {
 				next = &formInput{}
@@ -95,7 +95,7 @@ func (f *formReader) sort(values url.Values) {
 }
 
 func (f *formReader) problem(path, message string) {
-	f.problems = append(f.problems, schema.Problem{Path: path, Message: message})
+	f.problems = append(f.problems, engine.Problem{Path: path, Message: message})
 }
 
 // leftovers reports inputs that stand for no field.
@@ -104,12 +104,12 @@ func (f *formReader) leftovers(in *formInput, path string) {
 		f.problem(path, "is not a known field")
 	}
 	for _, key := range slices.Sorted(maps.Keys(in.below)) {
-		f.leftovers(in.below[key], path+"/"+schema.Escape(key))
+		f.leftovers(in.below[key], path+"/"+engine.Escape(key))
 	}
 }
 
 // value returns the value of a field, and false if it is left out.
-func (f *formReader) value(n *schema.Node, in *formInput, path string) (any, bool) {
+func (f *formReader) value(n *engine.Node, in *formInput, path string) (any, bool) {
 	in.used = true
 	kind := fieldKind(n)
 	text := ""
@@ -123,7 +123,7 @@ func (f *formReader) value(n *schema.Node, in *formInput, path string) (any, boo
 		if kind == KindMap && isPlain(n.Additional) && !strings.HasPrefix(strings.TrimSpace(text), "{") {
 			return f.lines(n, text, path)
 		}
-		v, _, problem := schema.Parse([]byte(text))
+		v, _, problem := engine.Parse([]byte(text))
 		if problem != nil {
 			f.problem(path+problem.Path, problem.Message)
 		}
@@ -144,7 +144,7 @@ func (f *formReader) value(n *schema.Node, in *formInput, path string) (any, boo
 }
 
 // isPlain reports whether n has a single input in a form.
-func isPlain(n *schema.Node) bool {
+func isPlain(n *engine.Node) bool {
 	switch fieldKind(n) {
 	case KindObject, KindList, KindMap, KindJSON:
 		return false
@@ -155,13 +155,13 @@ func isPlain(n *schema.Node) bool {
 
 // readInput reads one input. What cannot be read stays a string, which validation then refuses with
 // better words than we could find here.
-func readInput(n *schema.Node, kind FieldKind, text string) (any, bool) {
+func readInput(n *engine.Node, kind FieldKind, text string) (any, bool) {
 	trimmed := strings.TrimSpace(text)
 	switch kind {
 	case KindString, KindText:
 		return strings.ReplaceAll(text, "\r\n", "\n"), text != ""
 	case KindInteger, KindNumber:
-		if v, _, problem := schema.Parse([]byte(strings.TrimPrefix(trimmed, "+"))); problem == nil {
+		if v, _, problem := engine.Parse([]byte(strings.TrimPrefix(trimmed, "+"))); problem == nil {
 			if number, ok := v.(json.Number); ok {
 				return number, true
 			}
@@ -181,7 +181,7 @@ func readInput(n *schema.Node, kind FieldKind, text string) (any, bool) {
 		}
 	case KindChoice:
 		for _, c := range choicesOf(n) {
-			if v, _, _ := schema.Parse(c.Value); text == inputText(v) {
+			if v, _, _ := engine.Parse(c.Value); text == inputText(v) {
 				return v, true
 			}
 		}
@@ -195,11 +195,11 @@ func inputText(v any) string {
 	if s, ok := v.(string); ok {
 		return s
 	}
-	text, _ := schema.Encode(v) // it was decoded
+	text, _ := engine.Encode(v) // it was decoded
 	return string(text)
 }
 
-func (f *formReader) object(n *schema.Node, in *formInput, path string) (any, bool) {
+func (f *formReader) object(n *engine.Node, in *formInput, path string) (any, bool) {
 	f.depth++
 	defer func() { f.depth-- }()
 	m := map[string]any{}
@@ -212,7 +212,7 @@ func (f *formReader) object(n *schema.Node, in *formInput, path string) (any, bo
 			}
 			at = &formInput{}
 		}
-		v, ok := f.value(p.Node, at, path+"/"+schema.Escape(p.Name))
+		v, ok := f.value(p.Node, at, path+"/"+engine.Escape(p.Name))
 		switch {
 		case ok:
 		case kind == KindBoolean && !p.Nullable:
@@ -230,7 +230,7 @@ func (f *formReader) object(n *schema.Node, in *formInput, path string) (any, bo
 	if n.Additional != nil && len(n.Props) > 0 {
 		for key, at := range in.below {
 			if _, known := m[key]; !known && !at.used {
-				if v, ok := f.value(n.Additional, at, path+"/"+schema.Escape(key)); ok {
+				if v, ok := f.value(n.Additional, at, path+"/"+engine.Escape(key)); ok {
 					m[key] = v
 				}
 			}
@@ -239,7 +239,7 @@ func (f *formReader) object(n *schema.Node, in *formInput, path string) (any, bo
 	return m, len(in.below) > 0
 }
 
-func (f *formReader) list(n *schema.Node, in *formInput, path string) (any, bool) {
+func (f *formReader) list(n *engine.Node, in *formInput, path string) (any, bool) {
 	var places []int
 	for key := range in.below {
 		if i, err := strconv.Atoi(key); err == nil && strconv.Itoa(i) == key {
@@ -257,7 +257,7 @@ func (f *formReader) list(n *schema.Node, in *formInput, path string) (any, bool
 	return list, len(list) > 0
 }
 
-func (f *formReader) plainList(n *schema.Node, in *formInput, path string) (any, bool) {
+func (f *formReader) plainList(n *engine.Node, in *formInput, path string) (any, bool) {
 	texts := in.values
 	if len(texts) == 1 {
 		texts = strings.Split(texts[0], "\n")
@@ -275,10 +275,10 @@ func (f *formReader) plainList(n *schema.Node, in *formInput, path string) (any,
 	return list, true
 }
 
-func (f *formReader) entries(n *schema.Node, in *formInput, path string) (any, bool) {
+func (f *formReader) entries(n *engine.Node, in *formInput, path string) (any, bool) {
 	m := map[string]any{}
 	for _, key := range slices.Sorted(maps.Keys(in.below)) {
-		if v, ok := f.value(n.Additional, in.below[key], path+"/"+schema.Escape(key)); ok {
+		if v, ok := f.value(n.Additional, in.below[key], path+"/"+engine.Escape(key)); ok {
 			m[key] = v
 		}
 	}
@@ -286,7 +286,7 @@ func (f *formReader) entries(n *schema.Node, in *formInput, path string) (any, b
 }
 
 // lines reads a map from lines of the form name=value.
-func (f *formReader) lines(n *schema.Node, text, path string) (any, bool) {
+func (f *formReader) lines(n *engine.Node, text, path string) (any, bool) {
 	m := map[string]any{}
 	kind := fieldKind(n.Additional)
 	for line := range strings.Lines(text) {
@@ -309,12 +309,12 @@ func (f *formReader) lines(n *schema.Node, text, path string) (any, bool) {
 func (s *Schema) ToForm(args json.RawMessage) url.Values {
 	values := url.Values{}
 	if v, _, err := parseArgs(args); err == nil {
-		fillForm(values, s.schema.Root, v, "")
+		fillForm(values, s.engine.Root, v, "")
 	}
 	return values
 }
 
-func fillForm(values url.Values, n *schema.Node, v any, path string) {
+func fillForm(values url.Values, n *engine.Node, v any, path string) {
 	if n.Secret() || v == nil {
 		return
 	}
@@ -326,7 +326,7 @@ func fillForm(values url.Values, n *schema.Node, v any, path string) {
 		}
 		for key, e := range m {
 			if child := n.Member(key); child != nil {
-				fillForm(values, child, e, path+"/"+schema.Escape(key))
+				fillForm(values, child, e, path+"/"+engine.Escape(key))
 			}
 		}
 		return
@@ -354,13 +354,13 @@ func fillForm(values url.Values, n *schema.Node, v any, path string) {
 		values.Set(path, inputText(v))
 		return
 	}
-	if text, err := schema.Encode(n.Mask(v)); err == nil {
+	if text, err := engine.Encode(n.Mask(v)); err == nil {
 		values.Set(path, string(text))
 	}
 }
 
 // inputTexts returns the inputs of a list, or nil if they would be read as another list.
-func inputTexts(item *schema.Node, list []any) []string {
+func inputTexts(item *engine.Node, list []any) []string {
 	texts := make([]string, len(list))
 	for i, v := range list {
 		texts[i] = inputText(v)

@@ -1,4 +1,4 @@
-package jobs_test
+package schema_test
 
 import (
 	"encoding/json"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/embedjobs/jobs"
+	"github.com/embedjobs/jobs/schema"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -101,7 +101,7 @@ func TestSchema_Complete_refuses_what_is_no_object(t *testing.T) {
 		{`{"a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, strings.Repeat("/0", 249) + ": is nested more than 250 deep"},
 	} {
 		for name, err := range map[string]error{"Complete": errorOf(s.Complete([]byte(c.args))), "Validate": s.Validate([]byte(c.args))} {
-			if _, ok := errors.AsType[*jobs.ValidationError](err); !ok || !strings.HasSuffix(err.Error(), c.want) {
+			if _, ok := errors.AsType[*schema.ValidationError](err); !ok || !strings.HasSuffix(err.Error(), c.want) {
 				t.Errorf("%s(%.40s): got error %v, want %s", name, c.args, err, c.want)
 			}
 		}
@@ -123,7 +123,7 @@ func TestSchema_Validate_reports_in_order_and_once_per_field(t *testing.T) {
 	}
 
 	many := `{"list":["` + strings.Repeat(`x","`, 30) + `"]}`
-	invalid, _ := errors.AsType[*jobs.ValidationError](s.Validate([]byte(many)))
+	invalid, _ := errors.AsType[*schema.ValidationError](s.Validate([]byte(many)))
 	if len(invalid.Fields) != 20 {
 		t.Errorf("got %d entries, want 20", len(invalid.Fields))
 	}
@@ -196,7 +196,7 @@ func TestSchema_Validate_never_tells_secrets(t *testing.T) {
 		"token":{"oneOf":[{"type":"string","maxLength":3},{"type":"string","writeOnly":true,"maxLength":4}]},
 		"login":{"type":"object","writeOnly":true,"properties":{"user":{"type":"integer"}}}}}`)
 	err := s.Validate([]byte(`{"password":"hunter2","pin":"hunter2","token":"hunter2","login":{"user":"hunter2"},"pasword":"hunter2"}`))
-	invalid, ok := errors.AsType[*jobs.ValidationError](err)
+	invalid, ok := errors.AsType[*schema.ValidationError](err)
 	if !ok || len(invalid.Fields) != 5 {
 		t.Fatalf("got %v, want 5 entries", err)
 	}
@@ -207,7 +207,7 @@ func TestSchema_Validate_never_tells_secrets(t *testing.T) {
 	}
 }
 
-func TestParseSchema_refuses(t *testing.T) {
+func TestParse_refuses(t *testing.T) {
 	for _, c := range []struct{ doc, want string }{
 		{`{`, "is not valid JSON"},
 		{`[]`, "must be an object"},
@@ -230,8 +230,8 @@ func TestParseSchema_refuses(t *testing.T) {
 		{`{"type":"object","properties":{"a":{"type":"string","default":1}}}`, "default of /a: must be a string, not 1"},
 		{`{"type":"object","$defs":{` + doubling(20) + `},"properties":{"a":{"$ref":"#/$defs/d20"}}}`, "has defaults of more than 10000 values"},
 	} {
-		_, err := jobs.ParseSchema([]byte(c.doc))
-		if err == nil || !strings.Contains(err.Error(), c.want) || !errors.Is(err, jobs.ErrInvalid) {
+		_, err := schema.Parse([]byte(c.doc))
+		if err == nil || !strings.Contains(err.Error(), c.want) || !errors.Is(err, schema.ErrInvalid) {
 			t.Errorf("%.80s: got error %v, want one with %q", c.doc, err, c.want)
 		}
 	}

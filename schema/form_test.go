@@ -1,4 +1,4 @@
-package jobs_test
+package schema_test
 
 import (
 	"encoding/json"
@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/embedjobs/jobs"
+	"github.com/embedjobs/jobs/schema"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -43,17 +43,17 @@ type stepArgs struct {
 }
 
 func TestSchema_Fields(t *testing.T) {
-	fields := map[string]jobs.Field{}
+	fields := map[string]schema.Field{}
 	var order []string
-	var collect func(list []jobs.Field)
-	collect = func(list []jobs.Field) {
+	var collect func(list []schema.Field)
+	collect = func(list []schema.Field) {
 		for _, f := range list {
 			fields[f.Path] = f
 			if strings.Count(f.Path, "/") == 1 {
 				order = append(order, f.Name)
 			}
 			if f.Item != nil {
-				collect([]jobs.Field{*f.Item})
+				collect([]schema.Field{*f.Item})
 			}
 			collect(f.Fields)
 		}
@@ -65,32 +65,32 @@ func TestSchema_Fields(t *testing.T) {
 
 	one, hundred, zero, second := 1.0, 100.0, 0.0, 1e9
 	length, items := 1, 3
-	choices := func(values ...string) (all []jobs.Choice) {
+	choices := func(values ...string) (all []schema.Choice) {
 		for _, v := range values {
-			all = append(all, jobs.Choice{Value: json.RawMessage(v)})
+			all = append(all, schema.Choice{Value: json.RawMessage(v)})
 		}
 		return all
 	}
-	for _, want := range []jobs.Field{
-		{Path: "/name", Kind: jobs.KindString, Title: "Title of the report", Description: "Shown first", MinLength: &length, Required: true},
-		{Path: "/note", Kind: jobs.KindText, Title: "Note", Format: "textarea"},
-		{Path: "/mail", Kind: jobs.KindString, Title: "Mail", Format: "email"},
-		{Path: "/max_size", Kind: jobs.KindInteger, Title: "Max size", Format: "int64", Minimum: &one, Maximum: &hundred, Default: json.RawMessage("10")},
-		{Path: "/ratio", Kind: jobs.KindNumber, Title: "Ratio", Minimum: &zero, ExclusiveMinimum: true, Nullable: true},
-		{Path: "/draft", Kind: jobs.KindBoolean, Title: "Draft", Default: json.RawMessage("true")},
-		{Path: "/color", Kind: jobs.KindChoice, Title: "Color", Choices: choices(`"red"`, `"green"`)},
-		{Path: "/level", Kind: jobs.KindChoice, Title: "Level", Format: "int64", Choices: choices("1", "2")},
-		{Path: "/from", Kind: jobs.KindTime, Title: "From", Format: "date-time"},
-		{Path: "/wait", Kind: jobs.KindDuration, Title: "Wait", Format: "go-duration", Minimum: &second},
-		{Path: "/tags/*", Kind: jobs.KindString},
-		{Path: "/sizes", Kind: jobs.KindList, Title: "Sizes", Nullable: true, MaxItems: &items},
-		{Path: "/steps/*/args/*", Kind: jobs.KindString},
-		{Path: "/groups/*/name", Kind: jobs.KindString, Title: "Name", Required: true},
-		{Path: "/options", Kind: jobs.KindObject, Title: "Options"},
-		{Path: "/extra", Kind: jobs.KindJSON, Title: "Extra"},
-		{Path: "/key", Kind: jobs.KindString, Title: "Key", Secret: true},
-		{Path: "/parent", Kind: jobs.KindObject, Title: "Parent", Nullable: true},
-		{Path: "/parent/parent", Kind: jobs.KindJSON, Title: "Parent", Nullable: true},
+	for _, want := range []schema.Field{
+		{Path: "/name", Kind: schema.KindString, Title: "Title of the report", Description: "Shown first", MinLength: &length, Required: true},
+		{Path: "/note", Kind: schema.KindText, Title: "Note", Format: "textarea"},
+		{Path: "/mail", Kind: schema.KindString, Title: "Mail", Format: "email"},
+		{Path: "/max_size", Kind: schema.KindInteger, Title: "Max size", Format: "int64", Minimum: &one, Maximum: &hundred, Default: json.RawMessage("10")},
+		{Path: "/ratio", Kind: schema.KindNumber, Title: "Ratio", Minimum: &zero, ExclusiveMinimum: true, Nullable: true},
+		{Path: "/draft", Kind: schema.KindBoolean, Title: "Draft", Default: json.RawMessage("true")},
+		{Path: "/color", Kind: schema.KindChoice, Title: "Color", Choices: choices(`"red"`, `"green"`)},
+		{Path: "/level", Kind: schema.KindChoice, Title: "Level", Format: "int64", Choices: choices("1", "2")},
+		{Path: "/from", Kind: schema.KindTime, Title: "From", Format: "date-time"},
+		{Path: "/wait", Kind: schema.KindDuration, Title: "Wait", Format: "go-duration", Minimum: &second},
+		{Path: "/tags/*", Kind: schema.KindString},
+		{Path: "/sizes", Kind: schema.KindList, Title: "Sizes", Nullable: true, MaxItems: &items},
+		{Path: "/steps/*/args/*", Kind: schema.KindString},
+		{Path: "/groups/*/name", Kind: schema.KindString, Title: "Name", Required: true},
+		{Path: "/options", Kind: schema.KindObject, Title: "Options"},
+		{Path: "/extra", Kind: schema.KindJSON, Title: "Extra"},
+		{Path: "/key", Kind: schema.KindString, Title: "Key", Secret: true},
+		{Path: "/parent", Kind: schema.KindObject, Title: "Parent", Nullable: true},
+		{Path: "/parent/parent", Kind: schema.KindJSON, Title: "Parent", Nullable: true},
 	} {
 		got := fields[want.Path]
 		got.Item, got.Fields = nil, nil
@@ -117,7 +117,7 @@ func TestSchema_Fields_of_given_schemas(t *testing.T) {
 		got = append(got, f.Name+" "+string(f.Kind)+" "+f.Title+" "+string(f.Default))
 		switch f.Name {
 		case "b":
-			if !f.Required || len(f.Fields) != 1 || f.Fields[0].Fields[0].Kind != jobs.KindJSON {
+			if !f.Required || len(f.Fields) != 1 || f.Fields[0].Fields[0].Kind != schema.KindJSON {
 				t.Errorf("got %+v", f)
 			}
 		case "aName":
@@ -201,7 +201,7 @@ func TestSchema_FromForm_refuses(t *testing.T) {
 		{`/name=a&/steps=[{"name":"a","name":"b"}]`, "/steps/0/name: is given twice"},
 		{"/name=a&/env=A", "/env: must have lines of the form name=value"},
 		{"/name=a&/naem=b&/steps/x/name=b", "/naem: is not a known field; /steps/x/name: is not a known field"},
-		{"/name=a&/key=" + jobs.Redacted, "/key: is hidden and not known here; give its value"},
+		{"/name=a&/key=" + schema.Redacted, "/key: is hidden and not known here; give its value"},
 		{"/name=a&" + strings.Repeat("/a", 300) + "=1", "has a field that is nested too deep"},
 	} {
 		values, err := url.ParseQuery(c.form)
@@ -209,7 +209,7 @@ func TestSchema_FromForm_refuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = s.FromForm(values)
-		if _, ok := errors.AsType[*jobs.ValidationError](err); !ok || err.Error() != "jobs: invalid arguments: "+c.want {
+		if _, ok := errors.AsType[*schema.ValidationError](err); !ok || err.Error() != "jobs: invalid arguments: "+c.want {
 			t.Errorf("%s: got  %v\nwant %s", c.form, err, c.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package jobs_test
+package schema_test
 
 import (
 	"bytes"
@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/embedjobs/jobs"
+	"github.com/embedjobs/jobs/schema"
 )
 
 var hostile = []string{
@@ -16,7 +16,7 @@ var hostile = []string{
 	`{"int":"x","list":[{"name":1}],"map":{"a/b":{}},"numbered":{"300":1},"raw":[[[]]]}`, "{\"a\":\"\xff\"}", `{"a":1,"a":2}`,
 }
 
-func FuzzParseSchema(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, doc := range []string{
 		`{"type":"object"}`, `{"type":"object","properties":{"a":{"$ref":"#"}}}`, `{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/a"}}}`,
 		`{"type":"object","allOf":[{"$ref":"#"}]}`, `{"type":"object","additionalProperties":{"type":"string","default":"x"}}`,
@@ -31,13 +31,13 @@ func FuzzParseSchema(f *testing.F) {
 		f.Add([]byte(doc), []byte(`{"a":1,"aa":{"a":[1,2]}}`))
 	}
 	f.Fuzz(func(t *testing.T, doc, args []byte) {
-		s, err := jobs.ParseSchema(doc)
+		s, err := schema.Parse(doc)
 		if err != nil {
 			return
 		}
 		exercise(t, s, args)
 		s.Fields()
-		if _, err := jobs.ParseSchema(s.JSON()); err != nil {
+		if _, err := schema.Parse(s.JSON()); err != nil {
 			t.Errorf("its own document is refused: %v", err)
 		}
 	})
@@ -95,7 +95,7 @@ func FuzzSchema_FromForm(f *testing.F) {
 		}
 		args, err := s.FromForm(values)
 		if err != nil {
-			if _, ok := errors.AsType[*jobs.ValidationError](err); !ok {
+			if _, ok := errors.AsType[*schema.ValidationError](err); !ok {
 				t.Errorf("got error %v, want a ValidationError", err)
 			}
 			return
@@ -108,7 +108,7 @@ func FuzzSchema_FromForm(f *testing.F) {
 }
 
 // exercise calls what takes arguments and checks that it agrees with itself.
-func exercise(t *testing.T, s *jobs.Schema, args []byte) {
+func exercise(t *testing.T, s *schema.Schema, args []byte) {
 	t.Helper()
 	before := bytes.Clone(args)
 	out, err := s.Accept(args)
@@ -121,7 +121,7 @@ func exercise(t *testing.T, s *jobs.Schema, args []byte) {
 			t.Errorf("accepted twice it is %s, %v, want %s", again, err, out)
 		}
 		_ = s.ToForm(out)
-	} else if invalid, ok := errors.AsType[*jobs.ValidationError](err); !ok || len(invalid.Fields) == 0 {
+	} else if invalid, ok := errors.AsType[*schema.ValidationError](err); !ok || len(invalid.Fields) == 0 {
 		t.Errorf("got error %#v, want a ValidationError", err)
 	}
 	s.Redact(args)

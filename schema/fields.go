@@ -1,11 +1,11 @@
-package jobs
+package schema
 
 import (
 	"encoding/json"
 	"slices"
 	"strings"
 
-	"github.com/embedjobs/jobs/internal/schema"
+	"github.com/embedjobs/jobs/schema/internal/engine"
 )
 
 // A FieldKind says what kind of input a field needs.
@@ -81,15 +81,15 @@ const (
 // itself is shown with itself in it once; what is deeper is a KindJSON.
 func (s *Schema) Fields() []Field {
 	d := fieldDrawer{left: maxFields}
-	return d.fields(s.schema.Root, "")
+	return d.fields(s.engine.Root, "")
 }
 
 type fieldDrawer struct {
-	above []*schema.Node // the objects, lists and maps that the field is in
+	above []*engine.Node // the objects, lists and maps that the field is in
 	left  int            // how many more fields may be made
 }
 
-func (d *fieldDrawer) fields(n *schema.Node, path string) []Field {
+func (d *fieldDrawer) fields(n *engine.Node, path string) []Field {
 	d.above = append(d.above, n)
 	defer func() { d.above = d.above[:len(d.above)-1] }()
 	fields := make([]Field, 0, len(n.Props))
@@ -97,17 +97,17 @@ func (d *fieldDrawer) fields(n *schema.Node, path string) []Field {
 		f := d.field(p.Node, path, p.Name)
 		f.Required = n.Required[p.Name]
 		if n.Fills(p) {
-			f.Default, _ = schema.Encode(p.Mask(p.Fill)) // it was decoded
+			f.Default, _ = engine.Encode(p.Mask(p.Fill)) // it was decoded
 		}
 		fields = append(fields, f)
 	}
 	return fields
 }
 
-func (d *fieldDrawer) field(n *schema.Node, parent, name string) Field {
+func (d *fieldDrawer) field(n *engine.Node, parent, name string) Field {
 	d.left--
 	f := Field{
-		Path:        parent + "/" + schema.Escape(name),
+		Path:        parent + "/" + engine.Escape(name),
 		Name:        name,
 		Kind:        fieldKind(n),
 		Title:       n.Title,
@@ -147,7 +147,7 @@ func (d *fieldDrawer) field(n *schema.Node, parent, name string) Field {
 }
 
 // fieldKind returns how forms treat n.
-func fieldKind(n *schema.Node) FieldKind {
+func fieldKind(n *engine.Node) FieldKind {
 	switch n.Kind {
 	case "":
 		if len(n.Enum) == 0 && len(n.Choices) == 0 {
@@ -173,7 +173,7 @@ func fieldKind(n *schema.Node) FieldKind {
 	switch {
 	case len(n.Enum) > 0 || len(n.Choices) > 0:
 		return KindChoice
-	case n.Kind == "integer" && n.Format == schema.Duration:
+	case n.Kind == "integer" && n.Format == engine.Duration:
 		return KindDuration
 	case n.Kind == "string" && n.Format == "date-time":
 		return KindTime
@@ -186,17 +186,17 @@ func fieldKind(n *schema.Node) FieldKind {
 }
 
 // itemOf returns what the items of a list or a map are.
-func itemOf(n *schema.Node) *schema.Node {
+func itemOf(n *engine.Node) *engine.Node {
 	if n.Kind == "object" {
 		return n.Additional
 	}
 	return n.Items
 }
 
-func choicesOf(n *schema.Node) []Choice {
+func choicesOf(n *engine.Node) []Choice {
 	var all []Choice
 	add := func(v any, title string) {
-		if value, err := schema.Encode(v); err == nil && v != nil {
+		if value, err := engine.Encode(v); err == nil && v != nil {
 			all = append(all, Choice{value, title})
 		}
 	}
@@ -211,14 +211,14 @@ func choicesOf(n *schema.Node) []Choice {
 	return all
 }
 
-func keywordNumber(n *schema.Node, keyword string) *float64 {
+func keywordNumber(n *engine.Node, keyword string) *float64 {
 	if f, err := n.Bounds[keyword].Float64(); err == nil {
 		return &f
 	}
 	return nil
 }
 
-func keywordCount(n *schema.Node, keyword string) *int {
+func keywordCount(n *engine.Node, keyword string) *int {
 	if f := keywordNumber(n, keyword); f != nil && *f < 1<<31 {
 		i := int(*f)
 		return &i
@@ -228,7 +228,7 @@ func keywordCount(n *schema.Node, keyword string) *int {
 
 // strictBound returns the stricter of two bounds, and whether that one is exclusive. The sign is 1 for
 // lower bounds and -1 for upper ones.
-func strictBound(n *schema.Node, inclusive, exclusive string, sign float64) (*float64, bool) {
+func strictBound(n *engine.Node, inclusive, exclusive string, sign float64) (*float64, bool) {
 	in, ex := keywordNumber(n, inclusive), keywordNumber(n, exclusive)
 	if ex != nil && (in == nil || sign**ex >= sign**in) {
 		return ex, true

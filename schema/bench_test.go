@@ -1,11 +1,11 @@
-package jobs_test
+package schema_test
 
 import (
 	"encoding/json"
 	"testing"
 	"time"
 
-	"github.com/embedjobs/jobs"
+	"github.com/embedjobs/jobs/schema"
 )
 
 type thumbnail struct {
@@ -47,10 +47,10 @@ func BenchmarkSchema_accept(b *testing.B) {
 	}
 }
 
-func BenchmarkSchemaFor(b *testing.B) {
+func BenchmarkFor(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := jobs.SchemaFor[thumbnail](); err != nil {
+		if _, err := schema.For[thumbnail](); err != nil {
 			b.Fatal(err)
 		}
 	}

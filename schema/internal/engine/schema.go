@@ -1,6 +1,6 @@
-// Package schema knows JSON Schema for package jobs: it makes schemas of Go types, completes and
+// Package engine knows JSON Schema for package jobs: it makes schemas of Go types, completes and
 // checks arguments, and finds their secrets. What concerns users is documented there.
-package schema
+package engine
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package jobs_test
+package schema_test
 
 import (
 	"archive/zip"
@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/embedjobs/jobs"
+	"github.com/embedjobs/jobs/schema"
 	"github.com/google/go-cmp/cmp"
 	"github.com/invopop/jsonschema"
 )
@@ -148,18 +148,18 @@ func filled() everything {
 	}
 }
 
-func schemaFor[T any](tb testing.TB) *jobs.Schema {
+func schemaFor[T any](tb testing.TB) *schema.Schema {
 	tb.Helper()
-	s, err := jobs.SchemaFor[T]()
+	s, err := schema.For[T]()
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return s
 }
 
-func parseSchema(tb testing.TB, doc string) *jobs.Schema {
+func parseSchema(tb testing.TB, doc string) *schema.Schema {
 	tb.Helper()
-	s, err := jobs.ParseSchema([]byte(doc))
+	s, err := schema.Parse([]byte(doc))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func asJSON[T any](tb testing.TB, v T) json.RawMessage {
 	return data
 }
 
-func TestSchemaFor_values_of_the_type_are_accepted_and_come_back(t *testing.T) {
+func TestFor_values_of_the_type_are_accepted_and_come_back(t *testing.T) {
 	s := schemaFor[everything](t)
 	for name, v := range map[string]everything{"filled": filled(), "zero": {}} {
 		t.Run(name, func(t *testing.T) {
@@ -195,7 +195,7 @@ func TestSchemaFor_values_of_the_type_are_accepted_and_come_back(t *testing.T) {
 	}
 }
 
-func TestSchemaFor_wrong_values_are_refused_by_name(t *testing.T) {
+func TestFor_wrong_values_are_refused_by_name(t *testing.T) {
 	s := schemaFor[everything](t)
 	for _, c := range []struct{ field, value, path, message string }{
 		{"text", `7`, "/text", "must be a string, not 7"},
@@ -253,8 +253,8 @@ func TestSchemaFor_wrong_values_are_refused_by_name(t *testing.T) {
 			}
 			fields[c.field] = json.RawMessage(c.value)
 			err := s.Validate(asJSON(t, fields))
-			invalid, ok := errors.AsType[*jobs.ValidationError](err)
-			if !ok || !errors.Is(err, jobs.ErrInvalid) {
+			invalid, ok := errors.AsType[*schema.ValidationError](err)
+			if !ok || !errors.Is(err, schema.ErrInvalid) {
 				t.Fatalf("got error %v, want a ValidationError", err)
 			}
 			for _, f := range invalid.Fields {
@@ -268,7 +268,7 @@ func TestSchemaFor_wrong_values_are_refused_by_name(t *testing.T) {
 }
 
 // Whatever is accepted can be decoded, and whatever is refused names the field that was changed.
-func TestSchemaFor_what_is_accepted_can_be_decoded(t *testing.T) {
+func TestFor_what_is_accepted_can_be_decoded(t *testing.T) {
 	s := schemaFor[everything](t)
 	values := []string{
 		`null`, `true`, `0`, `-0`, `-1`, `1.0`, `1e2`, `1.5`, `127.0`, `300`, `65536`, `1e30`, `1e39`, `-1e308`,
@@ -287,7 +287,7 @@ func TestSchemaFor_what_is_accepted_can_be_decoded(t *testing.T) {
 	try := func(path, value string) {
 		args, err := s.Accept(asJSON(t, doc))
 		if err != nil {
-			invalid, ok := errors.AsType[*jobs.ValidationError](err)
+			invalid, ok := errors.AsType[*schema.ValidationError](err)
 			if !ok || !strings.HasPrefix(invalid.Fields[0].Path, path) {
 				t.Fatalf("%s was changed to %s: got error %v", path, value, err)
 			}
@@ -325,41 +325,41 @@ func TestSchemaFor_what_is_accepted_can_be_decoded(t *testing.T) {
 	}
 }
 
-func TestSchemaFor_refuses_types_that_cannot_be_arguments(t *testing.T) {
+func TestFor_refuses_types_that_cannot_be_arguments(t *testing.T) {
 	type loop []loop
 	for _, c := range []struct {
-		make func() (*jobs.Schema, error)
+		make func() (*schema.Schema, error)
 		want string
 	}{
-		{jobs.SchemaFor[struct{ Done chan int }], "field Done: a value of type chan int cannot be an argument"},
-		{jobs.SchemaFor[struct{ A struct{ F []func() } }], "field A.F: a value of type func() cannot be an argument"},
-		{jobs.SchemaFor[struct{ C complex128 }], "field C: a value of type complex128 cannot be an argument"},
-		{jobs.SchemaFor[struct{ M map[bool]int }], "field M: map[bool]int has keys that are neither"},
-		{jobs.SchemaFor[struct{ M map[float64]int }], "field M: map[float64]int has keys that are neither"},
-		{jobs.SchemaFor[struct{ E error }], "field E: a value of the interface error cannot be decoded"},
-		{jobs.SchemaFor[struct{ L loop }], "field L: jobs_test.loop contains itself"},
-		{jobs.SchemaFor[struct{ W writeOnly }], "field W: jobs_test.writeOnly has MarshalText, but no UnmarshalText"},
-		{jobs.SchemaFor[struct {
+		{schema.For[struct{ Done chan int }], "field Done: a value of type chan int cannot be an argument"},
+		{schema.For[struct{ A struct{ F []func() } }], "field A.F: a value of type func() cannot be an argument"},
+		{schema.For[struct{ C complex128 }], "field C: a value of type complex128 cannot be an argument"},
+		{schema.For[struct{ M map[bool]int }], "field M: map[bool]int has keys that are neither"},
+		{schema.For[struct{ M map[float64]int }], "field M: map[float64]int has keys that are neither"},
+		{schema.For[struct{ E error }], "field E: a value of the interface error cannot be decoded"},
+		{schema.For[struct{ L loop }], "field L: jobs_test.loop contains itself"},
+		{schema.For[struct{ W writeOnly }], "field W: jobs_test.writeOnly has MarshalText, but no UnmarshalText"},
+		{schema.For[struct {
 			N int `jsonschema:"minimun=1"`
 		}], `field N: its tag has "minimun", which is not known`},
-		{jobs.SchemaFor[struct {
+		{schema.For[struct {
 			N int `jsonschema:"default=x"`
 		}], `field N: its default "x" does not fit int`},
-		{jobs.SchemaFor[struct {
+		{schema.For[struct {
 			N int8 `jsonschema:"default=300"`
 		}], "default of /N: must be a whole number from -128 to 127, not 300"},
-		{jobs.SchemaFor[struct {
+		{schema.For[struct {
 			S string `jsonschema:"enum=a,default=b"`
 		}], `default of /S: must be "a", not "b"`},
-		{jobs.SchemaFor[any], "must describe an object"},
-		{jobs.SchemaFor[error], "a value of the interface error cannot be decoded"},
-		{jobs.SchemaFor[[]string], "must describe an object"},
-		{jobs.SchemaFor[string], "must describe an object"},
-		{jobs.SchemaFor[json.RawMessage], "must describe an object"},
-		{jobs.SchemaFor[time.Time], "must describe an object"},
+		{schema.For[any], "must describe an object"},
+		{schema.For[error], "a value of the interface error cannot be decoded"},
+		{schema.For[[]string], "must describe an object"},
+		{schema.For[string], "must describe an object"},
+		{schema.For[json.RawMessage], "must describe an object"},
+		{schema.For[time.Time], "must describe an object"},
 	} {
 		_, err := c.make()
-		if err == nil || !strings.Contains(err.Error(), c.want) || !errors.Is(err, jobs.ErrInvalid) {
+		if err == nil || !strings.Contains(err.Error(), c.want) || !errors.Is(err, schema.ErrInvalid) {
 			t.Errorf("got error %v, want one with %q", err, c.want)
 		}
 	}
@@ -369,7 +369,7 @@ type writeOnly struct{}
 
 func (writeOnly) MarshalText() ([]byte, error) { return nil, nil }
 
-func TestSchemaFor_roots(t *testing.T) {
+func TestFor_roots(t *testing.T) {
 	if err := schemaFor[*nested](t).Validate([]byte(`{"name":"a"}`)); err != nil {
 		t.Error("pointer:", err)
 	}
@@ -384,7 +384,7 @@ func TestSchemaFor_roots(t *testing.T) {
 	}
 }
 
-func TestSchemaFor_required_fields(t *testing.T) {
+func TestFor_required_fields(t *testing.T) {
 	type args struct {
 		Plain     int    `json:"plain"`
 		Empty     int    `json:"empty,omitempty"`
@@ -409,7 +409,7 @@ func TestSchemaFor_required_fields(t *testing.T) {
 	}
 }
 
-func TestSchemaFor_document_is_stable(t *testing.T) {
+func TestFor_document_is_stable(t *testing.T) {
 	a, b := schemaFor[everything](t), schemaFor[everything](t)
 	if !bytes.Equal(a.JSON(), b.JSON()) || a.Fingerprint() != b.Fingerprint() {
 		t.Error("two schemas of one type differ")

@@ -1,4 +1,4 @@
-package jobs_test
+package schema_test
 
 import (
 	"encoding/json"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/embedjobs/jobs"
+	"github.com/embedjobs/jobs/schema"
 )
 
 type serverArgs struct {
@@ -101,7 +101,7 @@ func TestSchema_RestoreSecrets(t *testing.T) {
 			{`{"servers":[{"host":"c","password":"•••"}]}`, `{"servers":[{"host":"a","password":"A"},{"host":"b","password":"B"}]}`, "/servers/0/password"},
 		} {
 			_, err := s.RestoreSecrets([]byte(c.edited), []byte(c.stored))
-			if invalid, ok := errors.AsType[*jobs.ValidationError](err); !ok || invalid.Fields[0].Path != c.path {
+			if invalid, ok := errors.AsType[*schema.ValidationError](err); !ok || invalid.Fields[0].Path != c.path {
 				t.Errorf("%s: got error %v, want one at %s", c.edited, err, c.path)
 			}
 		}

@@ -1,4 +1,4 @@
-package jobs_test
+package schema_test
 
 import (
 	"encoding/json"
@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/embedjobs/jobs"
+	"github.com/embedjobs/jobs/schema"
 )
 
 type ResizeArgs struct {
@@ -18,22 +18,22 @@ type ResizeArgs struct {
 	APIKey  string        `json:"api_key,omitempty" jsonschema:"title=API key,secret"`
 }
 
-func ExampleSchemaFor() {
-	schema, err := jobs.SchemaFor[ResizeArgs]()
+func ExampleFor() {
+	s, err := schema.For[ResizeArgs]()
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	args, err := schema.Complete(json.RawMessage(`{"files": ["a.png"], "timeout": "1m", "api_key": "s3cret"}`))
+	args, err := s.Complete(json.RawMessage(`{"files": ["a.png"], "timeout": "1m", "api_key": "s3cret"}`))
 	fmt.Println(string(args), err)
-	fmt.Println(string(schema.Redact(args)))
+	fmt.Println(string(s.Redact(args)))
 	// Output:
 	// {"api_key":"s3cret","files":["a.png"],"format":"jpeg","timeout":60000000000,"width":1024} <nil>
 	// {"api_key":"•••","files":["a.png"],"format":"jpeg","timeout":60000000000,"width":1024}
 }
 
-func ExampleParseSchema() {
-	schema, err := jobs.ParseSchema([]byte(`{
+func ExampleParse() {
+	s, err := schema.Parse([]byte(`{
 		"type": "object",
 		"properties": {"url": {"type": "string", "format": "uri"}, "depth": {"type": "integer", "default": 2}},
 		"required": ["url"]
@@ -42,17 +42,17 @@ func ExampleParseSchema() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(string(schema.Defaults()))
-	fmt.Println(schema.Validate(json.RawMessage(`{"depth": 3}`)))
+	fmt.Println(string(s.Defaults()))
+	fmt.Println(s.Validate(json.RawMessage(`{"depth": 3}`)))
 	// Output:
 	// {"depth":2}
 	// jobs: invalid arguments: /url: is required
 }
 
 func ExampleSchema_Validate() {
-	schema, _ := jobs.SchemaFor[ResizeArgs]()
-	err := schema.Validate(json.RawMessage(`{"files": ["a.png", 7], "widht": 70000, "format": "gif"}`))
-	if invalid, ok := errors.AsType[*jobs.ValidationError](err); ok {
+	s, _ := schema.For[ResizeArgs]()
+	err := s.Validate(json.RawMessage(`{"files": ["a.png", 7], "widht": 70000, "format": "gif"}`))
+	if invalid, ok := errors.AsType[*schema.ValidationError](err); ok {
 		for _, field := range invalid.Fields {
 			fmt.Println(field.Path, field.Message)
 		}
@@ -64,8 +64,8 @@ func ExampleSchema_Validate() {
 }
 
 func ExampleSchema_Fields() {
-	schema, _ := jobs.SchemaFor[ResizeArgs]()
-	for _, field := range schema.Fields() {
+	s, _ := schema.For[ResizeArgs]()
+	for _, field := range s.Fields() {
 		fmt.Println(field.Path, field.Kind, field.Title, string(field.Default), field.Required, field.Secret)
 	}
 	// Output:
@@ -77,15 +77,15 @@ func ExampleSchema_Fields() {
 }
 
 func ExampleSchema_FromForm() {
-	schema, _ := jobs.SchemaFor[ResizeArgs]()
-	args, err := schema.FromForm(url.Values{
+	s, _ := schema.For[ResizeArgs]()
+	args, err := s.FromForm(url.Values{
 		"/files":   {"a.png\nb.png"},
 		"/width":   {""},
 		"/timeout": {"1m30s"},
 	})
 	fmt.Println(string(args), err)
 
-	_, err = schema.FromForm(url.Values{"/files": {"a.png"}, "/width": {"wide"}})
+	_, err = s.FromForm(url.Values{"/files": {"a.png"}, "/width": {"wide"}})
 	fmt.Println(err)
 	// Output:
 	// {"files":["a.png","b.png"],"format":"jpeg","timeout":90000000000,"width":1024} <nil>
