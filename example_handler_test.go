@@ -36,7 +36,7 @@ func ExampleSnooze() {
 		}
 		return "done", nil
 	})
-	runner, stop := start(&reg)
+	runner, stop := inMemory(&reg)
 	defer stop()
 	ctx := context.Background()
 	for _, name := range []string{"ok", "snooze", "retry", "fail", "skip", "partial", "panic"} {
@@ -77,7 +77,7 @@ func ExampleCheckpoint() {
 		}
 		return row, nil
 	})
-	runner, stop := start(&reg)
+	runner, stop := inMemory(&reg)
 	defer stop()
 	ctx := context.Background()
 	job, err := task.Enqueue(ctx, runner, struct{}{})
@@ -103,7 +103,7 @@ func ExampleDefer() {
 	bill := jobs.Register(&reg, jobs.Task{Name: "bill"}, func(ctx context.Context, g Greeting) (struct{}, error) {
 		return struct{}{}, jobs.Defer(ctx, mail.Request(g))
 	})
-	runner, stop := start(&reg)
+	runner, stop := inMemory(&reg)
 	defer stop()
 	_, err := bill.Enqueue(context.Background(), runner, Greeting{"Ada"})
 	check(err)
@@ -113,7 +113,7 @@ func ExampleDefer() {
 
 func ExampleProgress() {
 	var reg jobs.Registry
-	task := jobs.Register(&reg, jobs.Task{Name: "resize"}, func(ctx context.Context, args ResizeArgs) (ResizeResult, error) {
+	task := jobs.Register(&reg, jobs.Task{Name: "resize"}, func(ctx context.Context, args Images) (Resized, error) {
 		progress := jobs.Progress(ctx)
 		read, written := progress.Child("read"), progress.Child("written")
 		read.SetTotal(int64(len(args.Files)))
@@ -126,12 +126,12 @@ func ExampleProgress() {
 				jobs.Count(ctx, "resized", 1)
 			}
 		}
-		return ResizeResult{}, nil
+		return Resized{}, nil
 	})
-	runner, stop := start(&reg)
+	runner, stop := inMemory(&reg)
 	defer stop()
 	ctx := context.Background()
-	job, err := task.Enqueue(ctx, runner, ResizeArgs{Files: []string{"a.png", "broken.png", "c.png"}, Width: 640})
+	job, err := task.Enqueue(ctx, runner, Images{Files: []string{"a.png", "broken.png", "c.png"}, Width: 640})
 	check(err)
 	job, err = runner.Wait(ctx, job.ID)
 	check(err)
@@ -155,7 +155,7 @@ func ExampleLogger() {
 		logger.Warn("no address", "tried", 3)
 		return struct{}{}, nil
 	})
-	runner, stop := start(&reg)
+	runner, stop := inMemory(&reg)
 	defer stop()
 	ctx := context.Background()
 	job, err := task.Enqueue(ctx, runner, Greeting{"Ada"})

@@ -68,7 +68,7 @@ func ExampleRunner_Watch() {
 		jobs.Progress(ctx).Add(1)
 		return "done", nil
 	})
-	runner, stop := start(&reg)
+	runner, stop := inMemory(&reg)
 	defer stop()
 	ctx := context.Background()
 	job, err := task.Enqueue(ctx, runner, struct{}{})

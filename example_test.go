@@ -66,43 +66,42 @@ func Example() {
 	// Output: Hello, Ada
 }
 
-// The README shows the program of Example as it is, but for the place of its file.
-func TestREADME_ShowsTheExample(t *testing.T) {
-	source, err := os.ReadFile("example_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, program, ok := strings.Cut(string(readme), "```go\npackage main\n")
-	program, _, closed := strings.Cut(program, "```\n")
-	if !ok || !closed {
-		t.Fatal("README.md has no program")
-	}
-	example := strings.ReplaceAll(string(source), `filepath.Join(scratch, "jobs.db")`, `"jobs.db"`)
-	for _, part := range []struct{ in, of string }{
-		{"func main() {\n", "func Example() {\n"},
-		{"type Greeting struct {\n", "type Greeting struct {\n"},
-		{"func check(err error) {\n", "func check(err error) {\n"},
+// The README shows the program of Example as it is, but for the place of its file, and a test of
+// package jobstest.
+func TestREADME_ShowsWhatRuns(t *testing.T) {
+	readme := text(t, "README.md")
+	example := strings.ReplaceAll(text(t, "example_test.go"), `filepath.Join(scratch, "jobs.db")`, `"jobs.db"`)
+	for _, part := range []struct{ shown, source, begin string }{
+		{"type Greeting struct {", example, "type Greeting struct {"},
+		{"func main() {", example, "func Example() {"},
+		{"func check(err error) {", example, "func check(err error) {"},
+		{"func TestSixHoursOfRetries(t *testing.T) {", text(t, "jobstest/example_test.go"), "func TestSixHoursOfRetries(t *testing.T) {"},
 	} {
-		got, want := block(program, part.in), block(example, part.of)
-		if got != want {
-			t.Errorf("README.md has under %q\n%s\nbut example_test.go has\n%s", part.in, got, want)
+		got, want := block(readme, part.shown), block(part.source, part.begin)
+		if got != want || got == "" {
+			t.Errorf("README.md has after %q\n%s\nwant\n%s", part.shown, got, want)
 		}
 	}
 }
 
-// block returns the lines after begin up to the closing brace.
+func text(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// block returns the lines from begin up to the closing brace.
 func block(text, begin string) string {
-	_, text, _ = strings.Cut(text, "\n"+begin)
+	_, text, _ = strings.Cut(text, "\n"+begin+"\n")
 	text, _, _ = strings.Cut(text, "\n}\n")
 	return text
 }
 
-// start runs a runner over a store in memory, and returns it with a function that stops it.
-func start(reg *jobs.Registry, queues ...jobs.Queue) (*jobs.Runner, func()) {
+// inMemory runs a runner over a store in memory, and returns it with a function that stops it.
+func inMemory(reg *jobs.Registry, queues ...jobs.Queue) (*jobs.Runner, func()) {
 	runner, err := jobs.NewRunner(memory.New(), reg, &jobs.Options{
 		Queues: queues,
 		Logger: slog.New(slog.DiscardHandler),
@@ -117,17 +116,17 @@ func start(reg *jobs.Registry, queues ...jobs.Queue) (*jobs.Runner, func()) {
 	}
 }
 
-type ResizeArgs struct {
+type Images struct {
 	Files []string `json:"files" jsonschema:"minItems=1"`
 	Width int      `json:"width" jsonschema:"default=1024,minimum=1"`
 }
 
-type ResizeResult struct {
-	Resized int `json:"resized"`
+type Resized struct {
+	Count int `json:"count"`
 }
 
-func resize(_ context.Context, args ResizeArgs) (ResizeResult, error) {
-	return ResizeResult{Resized: len(args.Files)}, nil
+func resize(_ context.Context, args Images) (Resized, error) {
+	return Resized{Count: len(args.Files)}, nil
 }
 
 func ExampleRegister() {
@@ -139,18 +138,18 @@ func ExampleRegister() {
 		MaxAttempts: 5,
 		Timeout:     10 * time.Minute,
 	}, resize)
-	runner, stop := start(&reg)
+	runner, stop := inMemory(&reg)
 	defer stop()
 
 	ctx := context.Background()
-	job, err := task.Enqueue(ctx, runner, ResizeArgs{Files: []string{"a.png", "b.png"}, Width: 640})
+	job, err := task.Enqueue(ctx, runner, Images{Files: []string{"a.png", "b.png"}, Width: 640})
 	check(err)
 	result, err := task.Wait(ctx, runner, job.ID)
 	check(err)
-	fmt.Println(result.Resized)
+	fmt.Println(result.Count)
 
 	// Bad input is refused at the door.
-	_, err = task.Enqueue(ctx, runner, ResizeArgs{Width: -1, Files: []string{}})
+	_, err = task.Enqueue(ctx, runner, Images{Width: -1, Files: []string{}})
 	var invalid *jobs.ValidationError
 	if errors.As(err, &invalid) {
 		for _, field := range invalid.Fields {
@@ -201,10 +200,10 @@ func ExampleRunner_Enqueue() {
 	check(err)
 
 	ctx := context.Background()
-	nightly := task.Request(ResizeArgs{Files: []string{"a.png"}, Width: 640})
+	nightly := task.Request(Images{Files: []string{"a.png"}, Width: 640})
 	nightly.Unique = jobs.Unique{Key: "nightly"}
 	nightly.RunAt = time.Now().Add(time.Hour)
-	urgent := task.Request(ResizeArgs{Files: []string{"b.png"}, Width: 640})
+	urgent := task.Request(Images{Files: []string{"b.png"}, Width: 640})
 	urgent.Priority = 10
 	made, err := runner.Enqueue(ctx, nightly, urgent)
 	check(err)

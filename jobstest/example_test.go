@@ -3,7 +3,6 @@ package jobstest_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,7 +101,7 @@ func TestSixHoursOfRetries(t *testing.T) {
 		if job.State != jobs.Succeeded || took < 6*time.Hour || took > 8*time.Hour {
 			t.Errorf("%v after %v and %d attempts", job, took, job.Attempt)
 		}
-		if got, want := fmt.Sprint(job.Errors[0].Message), "503 Service Unavailable"; got != want {
+		if got, want := job.Errors[0].Message, "503 Service Unavailable"; got != want {
 			t.Errorf("the first error is %q, want %q", got, want)
 		}
 	})
