@@ -131,7 +131,7 @@ func ExampleProgress() {
 	runner, stop := inMemory(&reg)
 	defer stop()
 	ctx := context.Background()
-	job, err := task.Enqueue(ctx, runner, Images{Files: []string{"a.png", "broken.png", "c.png"}, Width: 640})
+	job, err := task.Enqueue(ctx, runner, Images{Files: []string{"a.png", "broken.png", "c.png"}})
 	check(err)
 	job, err = runner.Wait(ctx, job.ID)
 	check(err)

@@ -101,11 +101,8 @@ func block(text, begin string) string {
 }
 
 // inMemory runs a runner over a store in memory, and returns it with a function that stops it.
-func inMemory(reg *jobs.Registry, queues ...jobs.Queue) (*jobs.Runner, func()) {
-	runner, err := jobs.NewRunner(memory.New(), reg, &jobs.Options{
-		Queues: queues,
-		Logger: slog.New(slog.DiscardHandler),
-	})
+func inMemory(reg *jobs.Registry) (*jobs.Runner, func()) {
+	runner, err := jobs.NewRunner(memory.New(), reg, &jobs.Options{Logger: slog.New(slog.DiscardHandler)})
 	check(err)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)
@@ -118,7 +115,7 @@ func inMemory(reg *jobs.Registry, queues ...jobs.Queue) (*jobs.Runner, func()) {
 
 type Images struct {
 	Files []string `json:"files" jsonschema:"minItems=1"`
-	Width int      `json:"width" jsonschema:"default=1024,minimum=1"`
+	Width int      `json:"width,omitempty" jsonschema:"default=1024,minimum=1"`
 }
 
 type Resized struct {
@@ -142,7 +139,7 @@ func ExampleRegister() {
 	defer stop()
 
 	ctx := context.Background()
-	job, err := task.Enqueue(ctx, runner, Images{Files: []string{"a.png", "b.png"}, Width: 640})
+	job, err := task.Enqueue(ctx, runner, Images{Files: []string{"a.png", "b.png"}})
 	check(err)
 	result, err := task.Wait(ctx, runner, job.ID)
 	check(err)
@@ -200,10 +197,10 @@ func ExampleRunner_Enqueue() {
 	check(err)
 
 	ctx := context.Background()
-	nightly := task.Request(Images{Files: []string{"a.png"}, Width: 640})
+	nightly := task.Request(Images{Files: []string{"a.png"}})
 	nightly.Unique = jobs.Unique{Key: "nightly"}
 	nightly.RunAt = time.Now().Add(time.Hour)
-	urgent := task.Request(Images{Files: []string{"b.png"}, Width: 640})
+	urgent := task.Request(Images{Files: []string{"b.png"}})
 	urgent.Priority = 10
 	made, err := runner.Enqueue(ctx, nightly, urgent)
 	check(err)
