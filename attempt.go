@@ -283,7 +283,7 @@ func (a *attempt) conclude(started time.Time) {
 		tracker.close()
 		log.close()
 	}
-	a.last = a.snapshot()
+	a.last = a.snapshot(true)
 	a.mu.Lock()
 	dir := a.tempDir
 	a.mu.Unlock()
@@ -405,11 +405,15 @@ func (r *Runner) markDirty(a *attempt) {
 // flushEvery is how long progress and log records wait to be stored together.
 const flushEvery = 250 * time.Millisecond
 
-// snapshot takes what is to be stored next.
-func (a *attempt) snapshot() update {
+// snapshot takes what is to be stored next. At the end, the progress is in it even if it has been
+// taken before, by a transaction that may not have committed.
+func (a *attempt) snapshot(end bool) update {
 	tracker, log := a.used()
 	u := update{attempt: a, log: chunk{last: a.claimed.Logged}, warnings: a.claimed.Warnings, errors: a.claimed.LoggedErrors}
-	if tracker != nil {
+	switch {
+	case tracker != nil && end:
+		u.progress = tracker.Report()
+	case tracker != nil:
 		u.progress = tracker.take()
 	}
 	if log != nil {

@@ -434,7 +434,7 @@ func (r *Runner) collect(now time.Time) *round {
 		for _, a := range r.dirty {
 			a.dirty = false
 			if r.running[a.id] == a && !a.ended {
-				w.flush = append(w.flush, a.snapshot())
+				w.flush = append(w.flush, a.snapshot(false))
 			}
 		}
 		r.dirty, r.flushAt = nil, time.Time{}

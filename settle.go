@@ -217,7 +217,7 @@ func Complete(ctx context.Context, tx Tx, result any) error {
 	if err != nil {
 		return err
 	}
-	u := a.snapshot()
+	u := a.snapshot(true)
 	a.mu.Lock()
 	a.completed = true
 	a.mu.Unlock()
