@@ -282,8 +282,8 @@ func (r *Runner) changed(changes []Change) {
 		switch {
 		case c.State == Queued:
 			q := r.queue(c.Queue)
-			q.ready = true
-			wake = wake || r.active && (q.room() > 0 || q.blocked())
+			q.ready, q.edited = true, q.edited || c.From == Queued // see editQueue
+			wake = wake || r.active && (q.room() > 0 || q.blocked() || q.edited)
 		case c.State == Scheduled || c.State == Retrying:
 			if r.dueAt.IsZero() || c.RunAt.Before(r.dueAt) {
 				r.dueAt, wake = c.RunAt, true
