@@ -82,6 +82,10 @@ func (r *Runner) launch(c *claim) {
 	for _, job := range c.jobs {
 		a := r.newAttempt(q, job)
 		r.running[a.id] = a
+		if r.early[a.id] {
+			delete(r.early, a.id)
+			r.interrupt(a, ErrCancelled)
+		}
 		if job.Crashes >= suspects {
 			r.suspect = job.ID
 		}
