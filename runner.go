@@ -283,6 +283,10 @@ func (r *Runner) changed(changes []Change) {
 		if !c.Cancelling && len(r.early) > 0 {
 			delete(r.early, c.ID)
 		}
+		if q := r.queues[c.Queue]; c.From == Running && q != nil && q.GroupLimit > 0 { // its group has room
+			q.ready = true
+			wake = wake || r.active && q.room() > 0
+		}
 		switch {
 		case c.State == Queued:
 			q := r.queue(c.Queue)
