@@ -193,6 +193,11 @@ func (a *attempt) execute(goroutine string) {
 			ctx, stop = context.WithDeadlineCause(ctx, end, ErrTimeout)
 			defer stop()
 			defer context.AfterFunc(ctx, func() { a.runner.timeOut(a) })()
+			defer func() {
+				if errors.Is(context.Cause(ctx), ErrTimeout) {
+					a.runner.timeOut(a) // the handler may have returned before AfterFunc's goroutine
+				}
+			}()
 		}
 		a.result, a.err = a.call(ctx)
 	}
