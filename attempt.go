@@ -81,6 +81,10 @@ func (r *Runner) launch(c *claim) {
 	for _, job := range c.jobs {
 		a := r.newAttempt(q, job)
 		r.running[a.id] = a
+		if r.early[a.id] {
+			delete(r.early, a.id)
+			r.interrupt(a, ErrCancelled)
+		}
 		if job.Crashes >= suspects {
 			r.suspect = job.ID
 		}
@@ -189,6 +193,11 @@ func (a *attempt) execute(goroutine string) {
 			ctx, stop = context.WithDeadlineCause(ctx, end, ErrTimeout)
 			defer stop()
 			defer context.AfterFunc(ctx, func() { a.runner.timeOut(a) })()
+			defer func() {
+				if errors.Is(context.Cause(ctx), ErrTimeout) {
+					a.runner.timeOut(a) // the handler may have returned before AfterFunc's goroutine
+				}
+			}()
 		}
 		a.result, a.err = a.call(ctx)
 	}
