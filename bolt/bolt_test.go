@@ -1,6 +1,7 @@
 package bolt_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -28,4 +29,14 @@ func TestStore_reopened(t *testing.T) {
 	jobstest.TestStoreReopen(t, func(t *testing.T, dir string) jobs.Store {
 		return open(t, filepath.Join(dir, "jobs.db"))
 	})
+}
+
+func BenchmarkStore(b *testing.B) {
+	for _, callers := range []int{1, 64} {
+		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
+			jobstest.BenchmarkStore(b, callers, func(b *testing.B) jobs.Store {
+				return open(b, filepath.Join(b.TempDir(), "jobs.db"))
+			})
+		})
+	}
 }
