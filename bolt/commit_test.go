@@ -228,120 +228,123 @@ func TestStore_Update_goesOnAfterAFullDisk(t *testing.T) {
 	}
 }
 
-func TestStore_Tx(t *testing.T) {
-	t.Run("commits with the host", func(t *testing.T) {
-		db, s := host(t)
-		var got []jobs.Change
-		defer s.Notify(func(changes []jobs.Change) { got = append(got, changes...) })()
-		err := db.Update(func(btx *bbolt.Tx) error {
-			b, err := btx.CreateBucket([]byte("host"))
-			if err != nil {
-				return err
-			}
-			if err := s.Tx(btx).Save(newJob()); err != nil {
-				return err
-			}
-			if len(got) > 0 {
-				t.Error("subscribers were told before the commit")
-			}
-			if _, err := s.Tx(btx).Job(1); err != nil {
-				return err
-			}
-			if err := s.Tx(btx).SetRecord("space", "key", []byte("x")); err != nil {
-				return err
-			}
-			return b.Put([]byte("k"), []byte("v"))
-		})
+func TestStore_Tx_commitsWithTheHost(t *testing.T) {
+	db, s := host(t)
+	var got []jobs.Change
+	defer s.Notify(func(changes []jobs.Change) { got = append(got, changes...) })()
+	err := db.Update(func(btx *bbolt.Tx) error {
+		b, err := btx.CreateBucket([]byte("host"))
 		if err != nil {
-			t.Fatal(err)
-		}
-		if len(got) != 1 || got[0].ID != 1 {
-			t.Errorf("subscribers were told %+v", got)
-		}
-		if n := count(t, s); n != 1 {
-			t.Errorf("there are %d jobs", n)
-		}
-		save(t, s, newJob())
-	})
-	t.Run("is rolled back with the host", func(t *testing.T) {
-		db, s := host(t)
-		told := 0
-		defer s.Notify(func([]jobs.Change) { told++ })()
-		var leaked jobs.Tx
-		err := db.Update(func(btx *bbolt.Tx) error {
-			leaked = s.Tx(btx)
-			return errors.Join(leaked.Save(newJob()), errOwn)
-		})
-		if !errors.Is(err, errOwn) {
-			t.Fatal(err)
-		}
-		job := newJob()
-		save(t, s, job)
-		if job.ID != 1 || told != 1 || count(t, s) != 1 {
-			t.Errorf("job %d, %d notifications, %d jobs; want 1 of each", job.ID, told, count(t, s))
-		}
-	})
-	t.Run("tells of commits in their order", func(t *testing.T) {
-		db, s := host(t)
-		var got []jobs.ID
-		defer s.Notify(func(changes []jobs.Change) {
-			for _, c := range changes {
-				got = append(got, c.ID)
-			}
-		})()
-		var wg sync.WaitGroup
-		for i := range 40 {
-			wg.Go(func() {
-				if i%2 == 0 {
-					save(t, s, newJob())
-				} else if err := db.Update(func(btx *bbolt.Tx) error { return s.Tx(btx).Save(newJob()) }); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if len(got) != 40 || !slices.IsSorted(got) {
-			t.Errorf("subscribers were told of %v", got)
-		}
-	})
-	t.Run("reads in a read-only transaction", func(t *testing.T) {
-		db, s := host(t)
-		save(t, s, newJob())
-		err := db.View(func(btx *bbolt.Tx) error {
-			if err := s.Tx(btx).Save(newJob()); err == nil {
-				t.Error("Save returned no error")
-			}
-			_, err := s.Tx(btx).Job(1)
 			return err
-		})
-		if err != nil {
-			t.Error(err)
 		}
-	})
-	t.Run("refuses another database", func(t *testing.T) {
-		_, s := host(t)
-		other, _ := host(t)
-		defer func() {
-			if recover() == nil {
-				t.Error("Tx did not panic")
-			}
-		}()
-		_ = other.View(func(btx *bbolt.Tx) error {
-			s.Tx(btx)
-			return nil
-		})
-	})
-	t.Run("refuses after Close", func(t *testing.T) {
-		db, s := host(t)
-		closeStore(t, s)
-		err := db.View(func(btx *bbolt.Tx) error {
-			_, err := s.Tx(btx).Job(1)
+		if err := s.Tx(btx).Save(newJob()); err != nil {
 			return err
-		})
-		if !errors.Is(err, jobs.ErrClosed) {
-			t.Errorf("got %v, want ErrClosed", err)
 		}
+		if len(got) > 0 {
+			t.Error("subscribers were told before the commit")
+		}
+		if _, err := s.Tx(btx).Job(1); err != nil {
+			return err
+		}
+		if err := s.Tx(btx).SetRecord("space", "key", []byte("x")); err != nil {
+			return err
+		}
+		return b.Put([]byte("k"), []byte("v"))
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || got[0].ID != 1 {
+		t.Errorf("subscribers were told %+v", got)
+	}
+	if n := count(t, s); n != 1 {
+		t.Errorf("there are %d jobs", n)
+	}
+	save(t, s, newJob())
+}
+
+func TestStore_Tx_isRolledBackWithTheHost(t *testing.T) {
+	db, s := host(t)
+	told := 0
+	defer s.Notify(func([]jobs.Change) { told++ })()
+	var leaked jobs.Tx
+	err := db.Update(func(btx *bbolt.Tx) error {
+		leaked = s.Tx(btx)
+		return errors.Join(leaked.Save(newJob()), errOwn)
+	})
+	if !errors.Is(err, errOwn) {
+		t.Fatal(err)
+	}
+	job := newJob()
+	save(t, s, job)
+	if job.ID != 1 || told != 1 || count(t, s) != 1 {
+		t.Errorf("job %d, %d notifications, %d jobs; want 1 of each", job.ID, told, count(t, s))
+	}
+}
+
+func TestStore_Tx_tellsOfCommitsInTheirOrder(t *testing.T) {
+	db, s := host(t)
+	var got []jobs.ID
+	defer s.Notify(func(changes []jobs.Change) {
+		for _, c := range changes {
+			got = append(got, c.ID)
+		}
+	})()
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			if i%2 == 0 {
+				save(t, s, newJob())
+			} else if err := db.Update(func(btx *bbolt.Tx) error { return s.Tx(btx).Save(newJob()) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(got) != 40 || !slices.IsSorted(got) {
+		t.Errorf("subscribers were told of %v", got)
+	}
+}
+
+func TestStore_Tx_readsInAReadOnlyTransaction(t *testing.T) {
+	db, s := host(t)
+	save(t, s, newJob())
+	err := db.View(func(btx *bbolt.Tx) error {
+		if err := s.Tx(btx).Save(newJob()); err == nil {
+			t.Error("Save returned no error")
+		}
+		_, err := s.Tx(btx).Job(1)
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStore_Tx_refusesAnotherDatabase(t *testing.T) {
+	_, s := host(t)
+	other, _ := host(t)
+	defer func() {
+		if recover() == nil {
+			t.Error("Tx did not panic")
+		}
+	}()
+	_ = other.View(func(btx *bbolt.Tx) error {
+		s.Tx(btx)
+		return nil
+	})
+}
+
+func TestStore_Tx_refusesAfterClose(t *testing.T) {
+	db, s := host(t)
+	closeStore(t, s)
+	err := db.View(func(btx *bbolt.Tx) error {
+		_, err := s.Tx(btx).Job(1)
+		return err
+	})
+	if !errors.Is(err, jobs.ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
 }
 
 func TestStore_Close_leavesTheHostsDatabaseOpen(t *testing.T) {
@@ -363,7 +366,7 @@ func TestStore_Close_leavesTheHostsDatabaseOpen(t *testing.T) {
 	}
 }
 
-func TestStore_Update_sayWhenTheHostHasClosed(t *testing.T) {
+func TestStore_saysWhenTheHostHasClosed(t *testing.T) {
 	db, s := host(t)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)

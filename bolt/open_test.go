@@ -21,9 +21,9 @@ func newJob() *jobs.Job {
 	return &jobs.Job{Task: "task", Queue: "queue", Line: "queue", State: jobs.Queued}
 }
 
-func save(t testing.TB, s jobs.Store, list ...*jobs.Job) {
-	t.Helper()
-	err := s.Update(t.Context(), func(tx jobs.Tx) error {
+func save(tb testing.TB, s jobs.Store, list ...*jobs.Job) {
+	tb.Helper()
+	err := s.Update(tb.Context(), func(tx jobs.Tx) error {
 		for _, job := range list {
 			if err := tx.Save(job); err != nil {
 				return err
@@ -32,13 +32,13 @@ func save(t testing.TB, s jobs.Store, list ...*jobs.Job) {
 		return nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func count(t testing.TB, s jobs.Store) (n int) {
-	t.Helper()
-	err := s.View(t.Context(), func(tx jobs.Tx) error {
+func count(tb testing.TB, s jobs.Store) (n int) {
+	tb.Helper()
+	err := s.View(tb.Context(), func(tx jobs.Tx) error {
 		for _, err := range tx.Jobs(jobs.Query{}) {
 			if err != nil {
 				return err
@@ -48,15 +48,15 @@ func count(t testing.TB, s jobs.Store) (n int) {
 		return nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return n
 }
 
-func closeStore(t testing.TB, s *bolt.Store) {
-	t.Helper()
+func closeStore(tb testing.TB, s *bolt.Store) {
+	tb.Helper()
 	if err := s.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -133,71 +133,82 @@ func TestOpen(t *testing.T) {
 	})
 }
 
+var badFiles = []struct {
+	name string
+	want error
+	path func(t *testing.T) string
+}{
+	{"garbage", bolt.ErrCorrupt, func(t *testing.T) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "jobs.db")
+		write(t, path, bytes.Repeat([]byte("no bbolt file "), 10_000))
+		return path
+	}},
+	{"a few bytes", bolt.ErrCorrupt, func(t *testing.T) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "jobs.db")
+		write(t, path, []byte("hello"))
+		return path
+	}},
+	{"two damaged meta pages", bolt.ErrCorrupt, func(t *testing.T) string {
+		t.Helper()
+		path, data := file(t)
+		data[20] ^= 0xff
+		data[os.Getpagesize()+20] ^= 0xff
+		write(t, path, data)
+		return path
+	}},
+	{"a file cut off", bolt.ErrCorrupt, func(t *testing.T) string {
+		t.Helper()
+		path, data := file(t)
+		write(t, path, data[:10*os.Getpagesize()])
+		return path
+	}},
+	{"a file cut to its meta pages", bolt.ErrCorrupt, func(t *testing.T) string {
+		t.Helper()
+		path, data := file(t)
+		write(t, path, data[:2*os.Getpagesize()])
+		return path
+	}},
+	{"zeros where pages were", bolt.ErrCorrupt, func(t *testing.T) string {
+		t.Helper()
+		path, data := file(t)
+		clear(data[2*os.Getpagesize():])
+		write(t, path, data)
+		return path
+	}},
+	{"a missing directory", fs.ErrNotExist, func(t *testing.T) string {
+		t.Helper()
+		return filepath.Join(t.TempDir(), "missing", "jobs.db")
+	}},
+	{"a directory", nil, func(t *testing.T) string { t.Helper(); return t.TempDir() }},
+	{"a newer format", bolt.ErrNewerFormat, func(t *testing.T) string {
+		t.Helper()
+		path, _ := file(t)
+		db, err := bbolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte("jobs")).Bucket([]byte("meta")).
+				Put([]byte("format"), binary.BigEndian.AppendUint64(nil, 99))
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}},
+	{"a file in use", bolt.ErrLocked, func(t *testing.T) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "jobs.db")
+		s := open(t, path)
+		t.Cleanup(func() { closeStore(t, s) })
+		return path
+	}},
+}
+
 func TestOpen_errors(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		want error
-		path func(t *testing.T) string
-	}{
-		{"garbage", bolt.ErrCorrupt, func(t *testing.T) string {
-			path := filepath.Join(t.TempDir(), "jobs.db")
-			write(t, path, bytes.Repeat([]byte("no bbolt file "), 10_000))
-			return path
-		}},
-		{"a few bytes", bolt.ErrCorrupt, func(t *testing.T) string {
-			path := filepath.Join(t.TempDir(), "jobs.db")
-			write(t, path, []byte("hello"))
-			return path
-		}},
-		{"two damaged meta pages", bolt.ErrCorrupt, func(t *testing.T) string {
-			path, data := file(t)
-			data[20] ^= 0xff
-			data[os.Getpagesize()+20] ^= 0xff
-			write(t, path, data)
-			return path
-		}},
-		{"a file cut off", bolt.ErrCorrupt, func(t *testing.T) string {
-			path, data := file(t)
-			write(t, path, data[:10*os.Getpagesize()])
-			return path
-		}},
-		{"a file cut to its meta pages", bolt.ErrCorrupt, func(t *testing.T) string {
-			path, data := file(t)
-			write(t, path, data[:2*os.Getpagesize()])
-			return path
-		}},
-		{"zeros where pages were", bolt.ErrCorrupt, func(t *testing.T) string {
-			path, data := file(t)
-			clear(data[2*os.Getpagesize():])
-			write(t, path, data)
-			return path
-		}},
-		{"a missing directory", fs.ErrNotExist, func(t *testing.T) string {
-			return filepath.Join(t.TempDir(), "missing", "jobs.db")
-		}},
-		{"a directory", nil, func(t *testing.T) string { return t.TempDir() }},
-		{"a newer format", bolt.ErrNewerFormat, func(t *testing.T) string {
-			path, _ := file(t)
-			db, err := bbolt.Open(path, 0o600, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = db.Update(func(tx *bbolt.Tx) error {
-				return tx.Bucket([]byte("jobs")).Bucket([]byte("meta")).
-					Put([]byte("format"), binary.BigEndian.AppendUint64(nil, 99))
-			})
-			if err := errors.Join(err, db.Close()); err != nil {
-				t.Fatal(err)
-			}
-			return path
-		}},
-		{"a file in use", bolt.ErrLocked, func(t *testing.T) string {
-			path := filepath.Join(t.TempDir(), "jobs.db")
-			s := open(t, path)
-			t.Cleanup(func() { closeStore(t, s) })
-			return path
-		}},
-	} {
+	for _, c := range badFiles {
 		t.Run(c.name, func(t *testing.T) {
 			path := c.path(t)
 			s, err := bolt.Open(path, &bolt.Options{Timeout: time.Millisecond})
@@ -211,7 +222,7 @@ func TestOpen_errors(t *testing.T) {
 			if !strings.Contains(err.Error(), path) {
 				t.Errorf("%v does not name the file", err)
 			}
-			if c.want == bolt.ErrCorrupt {
+			if errors.Is(c.want, bolt.ErrCorrupt) {
 				// The lock is gone, so that the next try fails for the same reason.
 				if _, err := bolt.Open(path, &bolt.Options{Timeout: time.Millisecond}); !errors.Is(err, bolt.ErrCorrupt) {
 					t.Errorf("the second time: %v", err)
@@ -247,9 +258,9 @@ func TestNew_upgrades(t *testing.T) {
 		}
 	}
 	two := []func(*bbolt.Bucket) error{upgrade(2, nil)}
-	four := append(two, upgrade(3, nil), upgrade(4, nil))
+	four := []func(*bbolt.Bucket) error{two[0], upgrade(3, nil), upgrade(4, nil)}
 	check("a new file needs none", two, nil)
-	check("a failed one is rolled back", append(two, upgrade(3, failure)), failure, 3)
+	check("a failed one is rolled back", []func(*bbolt.Bucket) error{two[0], upgrade(3, failure)}, failure, 3)
 	check("all that are missing run", four, nil, 3, 4)
 	check("they run once", four, nil)
 	check("an older program refuses", two, bolt.ErrNewerFormat)

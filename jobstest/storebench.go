@@ -67,6 +67,7 @@ func spread(b *testing.B, callers int, fn func(i int) error) {
 }
 
 func benchInsert(b *testing.B, s jobs.Store, callers int) {
+	b.Helper()
 	spread(b, callers, func(i int) error {
 		job := benchNewJob(i)
 		return s.Update(b.Context(), func(tx jobs.Tx) error {
@@ -78,6 +79,7 @@ func benchInsert(b *testing.B, s jobs.Store, callers int) {
 
 // benchLifecycle saves each job three times, each time in an Update of its own.
 func benchLifecycle(b *testing.B, s jobs.Store, callers int) {
+	b.Helper()
 	spread(b, callers, func(i int) error {
 		job := benchNewJob(i)
 		for _, state := range []jobs.State{jobs.Queued, jobs.Running, jobs.Succeeded} {
@@ -100,6 +102,7 @@ func benchLifecycle(b *testing.B, s jobs.Store, callers int) {
 
 // benchLifecycleBatched does the same with 64 jobs in each Update.
 func benchLifecycleBatched(b *testing.B, s jobs.Store, _ int) {
+	b.Helper()
 	const batch = 64
 	list := make([]jobs.Job, batch)
 	before := make([]jobs.Job, batch)
@@ -146,6 +149,7 @@ func fill(ctx context.Context, b *testing.B, s jobs.Store, n int) {
 
 // benchInLine reads the jobs of a line of 10,000.
 func benchInLine(b *testing.B, s jobs.Store, _ int) {
+	b.Helper()
 	fill(b.Context(), b, s, 10_000)
 	b.ResetTimer()
 	err := s.View(b.Context(), func(tx jobs.Tx) error {
@@ -168,6 +172,7 @@ func benchInLine(b *testing.B, s jobs.Store, _ int) {
 
 // benchJob reads a job in a View of its own.
 func benchJob(b *testing.B, s jobs.Store, callers int) {
+	b.Helper()
 	const n = 10_000
 	fill(b.Context(), b, s, n)
 	spread(b, callers, func(i int) error {

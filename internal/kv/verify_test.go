@@ -76,13 +76,13 @@ func TestVerify(t *testing.T) {
 					_ = tx.Save(job)
 				}
 				for q := range jobs.Due + 1 {
-					for range tx.Jobs(jobs.Query{Order: q, Line: "q", Task: "task"}) {
-						continue
+					for _, err := range tx.Jobs(jobs.Query{Order: q, Line: "q", Task: "task"}) {
+						_ = err
 					}
 				}
 				_ = tx.Remove(1)
-				for range tx.Tallies(jobs.ByTotal, jobs.Labels{}) {
-					continue
+				for _, err := range tx.Tallies(jobs.ByTotal, jobs.Labels{}) {
+					_ = err
 				}
 				return nil
 			})
