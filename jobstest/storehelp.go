@@ -161,9 +161,14 @@ func wantRecordIn(tx jobs.Tx, space, key string, want []byte) error {
 // wantError returns an error if err does not wrap want.
 func wantError(what string, err, want error) error {
 	if !errors.Is(err, want) {
-		return fmt.Errorf("%s returned %v, want an error that wraps %q", what, err, want)
+		return fmt.Errorf("the error of %s is %s, want one that wraps %q", what, fmt.Sprint(err), fmt.Sprint(want))
 	}
 	return nil
+}
+
+// same reports whether an error of fn was returned as it is.
+func same(err, want error) bool {
+	return err == want //nolint:errorlint // It must not be wrapped.
 }
 
 // empty returns an error if there is anything in the store.

@@ -2,6 +2,7 @@ package jobstest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -315,16 +316,22 @@ var loopCases = []storeCase{
 			}
 			return s.View(ctx, func(tx jobs.Tx) error {
 				n := 0
-				for range tx.Jobs(jobs.Query{}) {
-					n++
+				for _, err := range tx.Jobs(jobs.Query{}) {
+					if n++; err != nil {
+						return err
+					}
 					break
 				}
-				for range tx.Tallies(jobs.ByLabels, jobs.Labels{}) {
-					n++
+				for _, err := range tx.Tallies(jobs.ByLabels, jobs.Labels{}) {
+					if n++; err != nil {
+						return err
+					}
 					break
 				}
-				for range tx.Records("space", "", "") {
-					n++
+				for _, err := range tx.Records("space", "", "") {
+					if n++; err != nil {
+						return err
+					}
 					break
 				}
 				if n != 3 {
@@ -382,7 +389,7 @@ func eachQuery(ctx context.Context, s jobs.Store, body func(jobs.Tx, *jobs.Job) 
 	if err != nil {
 		return err
 	}
-	rollback := fmt.Errorf("roll back")
+	rollback := errors.New("roll back")
 	for _, q := range []jobs.Query{
 		{Order: jobs.Newest},
 		{Order: jobs.Oldest},
@@ -419,7 +426,7 @@ func eachQuery(ctx context.Context, s jobs.Store, body func(jobs.Tx, *jobs.Job) 
 			}
 			return rollback
 		})
-		if err != rollback { //nolint:errorlint // An error of fn is returned as it is.
+		if !same(err, rollback) {
 			return err
 		}
 	}

@@ -33,8 +33,8 @@ var txCases = []storeCase{
 				}
 				return errOwn
 			})
-			if err != errOwn { //nolint:errorlint // It is returned as it is.
-				return fmt.Errorf("Update returned %v, want %v", err, errOwn)
+			if !same(err, errOwn) {
+				return fmt.Errorf("the error of Update is %s, want that of fn as it is", fmt.Sprint(err))
 			}
 			return untouched(ctx, s, old)
 		},
@@ -59,8 +59,8 @@ var txCases = []storeCase{
 					})
 					return nil
 				}()
-				if got != errOwn {
-					return fmt.Errorf("the caller recovered %v, want %v", got, errOwn)
+				if err, ok := got.(error); !ok || !same(err, errOwn) {
+					return fmt.Errorf("the caller recovered %v, want what fn panicked with", got)
 				}
 			}
 			return untouched(ctx, s, old)
@@ -131,8 +131,8 @@ var txCases = []storeCase{
 				}
 				return errOwn
 			})
-			if err != errOwn { //nolint:errorlint // It is returned as it is.
-				return fmt.Errorf("View returned %v, want %v", err, errOwn)
+			if !same(err, errOwn) {
+				return fmt.Errorf("the error of View is %s, want that of fn as it is", fmt.Sprint(err))
 			}
 			if err := wantRecord(ctx, s, "space", "key", nil); err != nil {
 				return err
@@ -222,8 +222,8 @@ var txCases = []storeCase{
 					}
 				}
 				select {
-				case <-closed:
-					return errors.New("Close returned while a View was under way")
+				case err := <-closed:
+					return fmt.Errorf("the store was closed while a View was under way: %s", fmt.Sprint(err))
 				default:
 					return nil
 				}
@@ -305,7 +305,7 @@ func checkMixed(ctx context.Context, s jobs.Store) error {
 	err := each(n, func(i int) (err error) {
 		panics := i%5 == 1
 		defer func() {
-			if r := recover(); panics && r == errOwn {
+			if r := recover(); panics && r == any(errOwn) {
 				err = nil
 			} else if r != nil {
 				panic(r)
@@ -332,11 +332,11 @@ func checkMixed(ctx context.Context, s jobs.Store) error {
 			saved[i] = job
 			return nil
 		})
-		if want := i%5 == 2 || i%5 == 3; want != (err == errOwn) || err != nil && !want { //nolint:errorlint // It is returned as it is.
-			return fmt.Errorf("Update %d returned %v", i, err)
+		if want := i%5 == 2 || i%5 == 3; want != same(err, errOwn) || err != nil && !want {
+			return fmt.Errorf("the error of Update %d is %s", i, fmt.Sprint(err))
 		}
 		if panics {
-			return fmt.Errorf("Update %d did not panic", i)
+			return fmt.Errorf("the panic in Update %d was lost", i)
 		}
 		return nil
 	})

@@ -13,6 +13,7 @@ var errReadOnly = fmt.Errorf("%w: the transaction is read-only", jobs.ErrInvalid
 // A Mode says what a transaction may do, and when its tallies and records are written.
 type Mode int
 
+// The modes.
 const (
 	ReadOnly Mode = iota
 	// Buffered transactions write tallies and records when Flush is called.
