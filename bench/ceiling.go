@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +23,11 @@ type bare struct {
 	db     *bbolt.DB
 	layout *layout
 	last   uint64 // ID
-	key    []byte
+
+	// Of the commit under way.
+	buckets []*bbolt.Bucket
+	written []bool // shared keys
+	key     []byte
 }
 
 func openCeiling(ctx context.Context, dir string, argBytes int) (*bare, error) {
@@ -36,7 +39,11 @@ func openCeiling(ctx context.Context, dir string, argBytes int) (*bare, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &bare{db: db, layout: l}, nil
+	b := &bare{db: db, layout: l, buckets: make([]*bbolt.Bucket, len(l.buckets)), written: make([]bool, l.shared)}
+	if err := b.create(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return b, nil
 }
 
 func (b *bare) close() error { return b.db.Close() }
@@ -50,23 +57,24 @@ type part struct {
 // commit does parts in one transaction.
 func (b *bare) commit(parts ...part) error {
 	return b.db.Update(func(tx *bbolt.Tx) error {
-		buckets := make(map[string]*bbolt.Bucket)
-		written := make(map[string]bool)
+		clear(b.buckets)
+		clear(b.written)
 		for _, p := range parts {
 			for id := p.first; id < p.first+p.n; id++ {
 				for i := range p.step.job {
-					if err := b.write(tx, buckets, &p.step.job[i], id); err != nil {
+					if err := b.write(tx, &p.step.job[i], id); err != nil {
 						return err
 					}
 				}
 			}
 			for i := range p.step.commit {
 				w := &p.step.commit[i]
-				if name := w.bucket + "\x00" + string(w.key); p.n > 0 && !written[name] {
-					written[name] = true
-					if err := b.write(tx, buckets, w, 0); err != nil {
-						return err
-					}
+				if p.n == 0 || b.written[w.shared] {
+					continue
+				}
+				b.written[w.shared] = true
+				if err := b.write(tx, w, 0); err != nil {
+					return err
 				}
 			}
 		}
@@ -74,14 +82,15 @@ func (b *bare) commit(parts ...part) error {
 	})
 }
 
-func (b *bare) write(tx *bbolt.Tx, buckets map[string]*bbolt.Bucket, w *write, id uint64) (err error) {
-	bucket := buckets[w.bucket]
+func (b *bare) write(tx *bbolt.Tx, w *write, id uint64) error {
+	bucket := b.buckets[w.bucket]
 	if bucket == nil {
-		if bucket, err = openBucket(tx, w.bucket); err != nil {
-			return err
+		bucket = tx.Bucket(b.layout.buckets[w.bucket][0])
+		for _, name := range b.layout.buckets[w.bucket][1:] {
+			bucket = bucket.Bucket(name)
 		}
 		bucket.FillPercent = 0.9 // that of package bolt
-		buckets[w.bucket] = bucket
+		b.buckets[w.bucket] = bucket
 	}
 	key := w.key
 	if w.idAt >= 0 {
@@ -95,16 +104,23 @@ func (b *bare) write(tx *bbolt.Tx, buckets map[string]*bbolt.Bucket, w *write, i
 	return bucket.Put(key, w.value)
 }
 
-func openBucket(tx *bbolt.Tx, path string) (*bbolt.Bucket, error) {
-	names := strings.Split(path, "\x00")
-	bucket, err := tx.CreateBucketIfNotExists([]byte(names[0]))
-	for _, name := range names[1:] {
-		if err != nil {
-			return nil, err
+// create makes the buckets.
+func (b *bare) create() error {
+	return b.db.Update(func(tx *bbolt.Tx) error {
+		for _, names := range b.layout.buckets {
+			bucket, err := tx.CreateBucketIfNotExists(names[0])
+			for _, name := range names[1:] {
+				if err != nil {
+					return err
+				}
+				bucket, err = bucket.CreateBucketIfNotExists(name)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		bucket, err = bucket.CreateBucketIfNotExists([]byte(name))
-	}
-	return bucket, err
+		return nil
+	})
 }
 
 // take returns a part that does a step for the next n new jobs.

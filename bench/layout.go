@@ -21,6 +21,8 @@ import (
 // once for each commit, because that is what a store that collects them can do.
 type layout struct {
 	insert, claim, finish step
+	buckets               [][][]byte // names, from the top-level bucket down
+	shared                int        // number of keys that are written once for each commit
 }
 
 // A step is what one change of a job's state writes.
@@ -31,9 +33,11 @@ type step struct {
 
 // A write puts a value, or deletes a key if the value is nil.
 type write struct {
-	bucket string // names joined by zero bytes
+	path   string // of the bucket: names joined by zero bytes
+	bucket int    // its index in layout.buckets
 	key    []byte
 	idAt   int // where in the key the ID of the job stands; -1 if it does not
+	shared int // the number of the key, if it is written once for each commit
 	value  []byte
 }
 
@@ -113,8 +117,39 @@ func learn(ctx context.Context, dir string, argBytes int) (_ *layout, err error)
 	if len(l.insert.job) == 0 || len(l.finish.job) == 0 {
 		return nil, fmt.Errorf("the layout cannot be learned: %+v", l)
 	}
+	l.index()
 	return &l, nil
 }
+
+// index numbers the buckets and the shared keys.
+func (l *layout) index() {
+	buckets, shared := make(map[string]int), make(map[string]int)
+	for _, s := range []*step{&l.insert, &l.claim, &l.finish} {
+		for _, writes := range [][]write{s.job, s.commit} {
+			for i := range writes {
+				w := &writes[i]
+				n, known := buckets[w.path]
+				if !known {
+					n = len(l.buckets)
+					buckets[w.path] = n
+					l.buckets = append(l.buckets, bytes.Split([]byte(w.path), zero))
+				}
+				w.bucket = n
+				if w.idAt >= 0 {
+					continue
+				}
+				name := w.path + "\x00" + string(w.key)
+				if _, known := shared[name]; !known {
+					shared[name] = len(shared)
+				}
+				w.shared = shared[name]
+			}
+		}
+	}
+	l.shared = len(shared)
+}
+
+var zero = []byte{0}
 
 // dump returns all keys of a database with their values, by bucket.
 func dump(db *bbolt.DB) map[string]map[string][]byte {
@@ -157,18 +192,18 @@ func compare(before, after map[string]map[string][]byte, id uint64) (s step) {
 	for bucket, keys := range after {
 		for key, value := range keys {
 			if old, ok := before[bucket][key]; !ok || !bytes.Equal(old, value) {
-				add(write{bucket: bucket, key: []byte(key), value: value})
+				add(write{path: bucket, key: []byte(key), value: value})
 			}
 		}
 		for key := range before[bucket] {
 			if _, ok := keys[key]; !ok {
-				add(write{bucket: bucket, key: []byte(key)})
+				add(write{path: bucket, key: []byte(key)})
 			}
 		}
 	}
 	for _, writes := range [][]write{s.job, s.commit} {
 		slices.SortFunc(writes, func(a, b write) int {
-			if c := strings.Compare(a.bucket, b.bucket); c != 0 {
+			if c := strings.Compare(a.path, b.path); c != 0 {
 				return c
 			}
 			return bytes.Compare(a.key, b.key)

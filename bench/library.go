@@ -65,7 +65,7 @@ func prepare(ctx context.Context, r *run) (err error) {
 		if err := fill(ctx, r, sys, r.Finished); err != nil {
 			return err
 		}
-		if err := finishAll(ctx, r, sys); err != nil {
+		if err := finish(ctx, r, sys, 0); err != nil {
 			return err
 		}
 		open = false
@@ -194,7 +194,7 @@ func handlers(ctx context.Context, r *run, fn func(ctx context.Context)) (_ *lib
 		err = lib.start()
 	}
 	if err == nil {
-		err = finishAll(ctx, r, lib)
+		err = finish(ctx, r, lib, 0)
 	}
 	r.end()
 	return lib, err

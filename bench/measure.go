@@ -78,7 +78,7 @@ func drain(ctx context.Context, r *run, sys system) error {
 	if err := sys.start(); err != nil {
 		return err
 	}
-	err := finish(ctx, r, sys)
+	err := finish(ctx, r, sys, r.Time)
 	r.end()
 	r.done.Store(r.handled.Load())
 	return err
@@ -96,10 +96,14 @@ func fill(ctx context.Context, r *run, sys system, n int) error {
 	return nil
 }
 
-// finish waits until the ends of all jobs are durable, or until the time is over.
-func finish(ctx context.Context, r *run, sys system) error {
+// finish waits until the ends of all jobs are durable, or until the measured part has lasted for
+// limit; 0 means no limit.
+func finish(ctx context.Context, r *run, sys system, limit time.Duration) error {
 	for r.handled.Load() < r.made.Load() {
-		if r.late() {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if limit > 0 && time.Since(r.began) > limit {
 			return nil
 		}
 		time.Sleep(pollEvery)
@@ -118,7 +122,8 @@ func settle(ctx context.Context, sys system) error {
 	}
 }
 
-// lifecycle measures from the first insert until the ends of all jobs are durable.
+// lifecycle measures from the first insert until the ends of all jobs are durable, or, with a system
+// that works more slowly than it inserts, until it has worked for a while.
 func lifecycle(ctx context.Context, r *run, sys system) error {
 	if err := sys.start(); err != nil {
 		return err
@@ -127,7 +132,7 @@ func lifecycle(ctx context.Context, r *run, sys system) error {
 	if err := fill(ctx, r, sys, 1); err != nil {
 		return err
 	}
-	if err := finishAll(ctx, r, sys); err != nil {
+	if err := finish(ctx, r, sys, 0); err != nil {
 		return err
 	}
 	warm := r.handled.Load()
@@ -137,21 +142,10 @@ func lifecycle(ctx context.Context, r *run, sys system) error {
 	if err := insertFrom(ctx, r, sys, r.Callers); err != nil {
 		return err
 	}
-	err := finishAll(ctx, r, sys)
+	err := finish(ctx, r, sys, 4*r.Time)
 	r.end()
 	r.done.Store(r.handled.Load() - warm)
 	return err
-}
-
-// finishAll waits until the ends of all jobs are durable, however long it takes.
-func finishAll(ctx context.Context, r *run, sys system) error {
-	for r.handled.Load() < r.made.Load() {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		time.Sleep(pollEvery)
-	}
-	return settle(ctx, sys)
 }
 
 // steady keeps the backlog at r.Queued jobs and measures how many are done.

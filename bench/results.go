@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -56,6 +57,20 @@ func (res *results) median(scenario, system, name string) (float64, bool) {
 		return r.Median, true
 	}
 	return 0, false
+}
+
+// of returns the rows of a scenario, by quantity.
+func (res *results) of(scenario string) []*row {
+	rows := slices.Clone(res.rows)
+	rows = slices.DeleteFunc(rows, func(r *row) bool { return r.Scenario != scenario })
+	var names []string
+	for _, r := range rows {
+		names = append(names, r.Name)
+	}
+	slices.SortStableFunc(rows, func(a, b *row) int {
+		return cmp.Compare(slices.Index(names, a.Name), slices.Index(names, b.Name))
+	})
+	return rows
 }
 
 // best returns the row with the greatest median of some systems in the scenarios whose name has a

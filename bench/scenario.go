@@ -14,6 +14,7 @@ type scenario struct {
 	systems []string
 	quick   bool // part of -quick
 	rounds  int  // at the most; 0 means all
+	best    bool // each system with the number of workers that suits it best
 	// peerJobs is Jobs for systems other than this module and the ceiling, which are slower: their
 	// measured part lasts about as long.
 	peerJobs int
@@ -29,10 +30,10 @@ func scenarios(quick bool, delay time.Duration) []scenario {
 	if delay == 0 {
 		for _, s := range standard() {
 			switch s.Scenario {
-			case "drain-16", "drain-64", "lifecycle-64", "lifecycle-256":
+			case "drain-16", "drain-64", "drain-best", "lifecycle-64", "lifecycle-256":
 				s = s.delayed(syncDelay)
 				s.quick = false
-				s.systems = synced
+				s.systems = slices.DeleteFunc(slices.Clone(s.systems), func(name string) bool { return !slices.Contains(synced, name) })
 				s.rounds = 3
 				all = append(all, s)
 			}
@@ -52,7 +53,11 @@ func scenarios(quick bool, delay time.Duration) []scenario {
 		s.Time /= 6
 		s.Jobs /= 5
 		s.peerJobs /= 5
-		s.systems = slices.DeleteFunc(slices.Clone(s.systems), func(name string) bool { return strings.HasPrefix(name, "river") })
+		s.systems = slices.DeleteFunc(slices.Clone(s.systems), func(name string) bool {
+			// The targets need the peers at their best only.
+			return strings.HasPrefix(name, "river") ||
+				(s.Kind == kindDrain || s.Kind == kindLifecycle) && !s.best && !slices.Contains(measured, name)
+		})
 	}
 	return all
 }
@@ -89,15 +94,23 @@ func standard() []scenario {
 	for _, workers := range []int{2, 16, 64} {
 		all = append(all, scenario{
 			Case: Case{Scenario: fmt.Sprintf("drain-%d", workers), Kind: kindDrain, Workers: workers, Jobs: 100_000, Time: 4 * long},
-			what: fmt.Sprintf("drain a backlog, %d workers", workers), systems: durable, quick: workers > 2, peerJobs: 10_000,
+			what: fmt.Sprintf("drain a backlog, %d workers", workers), systems: durable, quick: workers > 2, peerJobs: 15_000,
 		})
 	}
+	all = append(all, scenario{
+		Case: Case{Scenario: "drain-best", Kind: kindDrain, Jobs: 100_000, Time: 4 * long},
+		what: "drain a backlog, each system with the number of workers with which it was fastest", systems: peers, quick: true, best: true, peerJobs: 15_000,
+	})
 	for _, n := range []int{16, 64, 256} {
 		all = append(all, scenario{
 			Case: Case{Scenario: fmt.Sprintf("lifecycle-%d", n), Kind: kindLifecycle, Callers: n, Workers: n, Batch: 1, Time: long},
 			what: fmt.Sprintf("insert one by one and work at once, %d goroutines and %d workers", n, n), systems: durable, quick: n > 16,
 		})
 	}
+	all = append(all, scenario{
+		Case: Case{Scenario: "lifecycle-best", Kind: kindLifecycle, Callers: 64, Batch: 1, Time: long},
+		what: "insert one by one and work at once, 64 goroutines, and the number of workers with which each system was fastest", systems: peers, quick: true, best: true,
+	})
 	return append(all, scenario{
 		Case: Case{Scenario: "latency", Kind: kindLatency, Workers: 4, Jobs: 500, Time: 4 * long},
 		what: "idle system, from before the insert to the start of the handler; the ceiling is a bare commit of the inserted job", systems: durable, quick: true, peerJobs: 500,
@@ -153,6 +166,9 @@ func (s *scenario) of(system string) Case {
 	c.System = system
 	if s.peerJobs > 0 && system != ours && system != ceiling {
 		c.Jobs = s.peerJobs
+	}
+	if s.best {
+		c.Workers = makerOf(system).workers
 	}
 	return c
 }

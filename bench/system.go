@@ -57,6 +57,7 @@ type maker struct {
 	name    string
 	open    func(context.Context, settings) (system, error)
 	full    bool   // see settings
+	workers int    // with which it was fastest, of 2, 16, 64, 256, 1,024 and 4,096
 	durable string // what it makes durable when, for the notes
 	modules []string
 	options string // its settings, for the notes
@@ -77,14 +78,14 @@ const (
 
 // makers are all systems but for the ceiling, in the order of the table.
 var makers = []maker{
-	{name: ours, open: openBolt, durable: "each commit is synced", modules: []string{"go.etcd.io/bbolt"}, options: "package bolt; defaults"},
-	{name: "goqite", open: openGoqite, durable: sqliteNormal, modules: []string{"maragu.dev/goqite", sqliteDriver}, options: goqiteOptions},
-	{name: "goqite/full", open: openGoqite, full: true, durable: sqliteFull, modules: []string{"maragu.dev/goqite", sqliteDriver}, options: goqiteOptions},
-	{name: "backlite", open: openBacklite, durable: sqliteNormal, modules: []string{"github.com/mikestefanello/backlite", sqliteDriver}, options: backliteOptions},
-	{name: "backlite/full", open: openBacklite, full: true, durable: sqliteFull, modules: []string{"github.com/mikestefanello/backlite", sqliteDriver}, options: backliteOptions},
-	{name: "river/sqlite", open: openRiverSQLite, durable: sqliteNormal, modules: []string{"github.com/riverqueue/river", sqliteDriver}, options: riverSQLiteOptions},
-	{name: "river/sqlite/full", open: openRiverSQLite, full: true, durable: sqliteFull, modules: []string{"github.com/riverqueue/river", sqliteDriver}, options: riverSQLiteOptions},
-	{name: postgresDB, open: openRiverPostgres, durable: "each commit is synced (synchronous_commit=on), in a server process", modules: []string{"github.com/riverqueue/river", "github.com/jackc/pgx/v5"}, options: riverPostgresOptions},
+	{name: ours, open: openBolt, workers: 64, durable: "each commit is synced", modules: []string{"go.etcd.io/bbolt"}, options: "package bolt; defaults"},
+	{name: "goqite", open: openGoqite, workers: 1024, durable: sqliteNormal, modules: []string{"maragu.dev/goqite", sqliteDriver}, options: goqiteOptions},
+	{name: "goqite/full", open: openGoqite, workers: 1024, full: true, durable: sqliteFull, modules: []string{"maragu.dev/goqite", sqliteDriver}, options: goqiteOptions},
+	{name: "backlite", open: openBacklite, workers: 1024, durable: sqliteNormal, modules: []string{"github.com/mikestefanello/backlite", sqliteDriver}, options: backliteOptions},
+	{name: "backlite/full", open: openBacklite, workers: 1024, full: true, durable: sqliteFull, modules: []string{"github.com/mikestefanello/backlite", sqliteDriver}, options: backliteOptions},
+	{name: "river/sqlite", open: openRiverSQLite, workers: 64, durable: sqliteNormal, modules: []string{"github.com/riverqueue/river", sqliteDriver}, options: riverSQLiteOptions},
+	{name: "river/sqlite/full", open: openRiverSQLite, workers: 64, full: true, durable: sqliteFull, modules: []string{"github.com/riverqueue/river", sqliteDriver}, options: riverSQLiteOptions},
+	{name: postgresDB, open: openRiverPostgres, workers: 1024, durable: "each commit is synced (synchronous_commit=on), in a server process", modules: []string{"github.com/riverqueue/river", "github.com/jackc/pgx/v5"}, options: riverPostgresOptions},
 	{name: oursMemory, open: openMemory, durable: "nothing", options: "package memory; defaults"},
 	{name: "pond", open: openPond, durable: "nothing; keeps no state of jobs", modules: []string{"github.com/alitto/pond/v2"}, options: "NewPool(workers), unbounded queue"},
 	{name: "channel pool", open: openPool, durable: "nothing; keeps no state of jobs", options: "goroutines that receive from a channel of capacity 1,024"},
@@ -96,6 +97,8 @@ const sqliteDriver = "github.com/mattn/go-sqlite3"
 var (
 	durable     = []string{ours, ceiling, "goqite", "goqite/full", "backlite", "backlite/full", "river/sqlite", "river/sqlite/full", postgresDB}
 	synced      = []string{ours, ceiling, "goqite/full", "backlite/full", "river/sqlite/full", postgresDB}
+	measured    = []string{ours, ceiling}
+	peers       = []string{ours, "goqite", "goqite/full", "backlite", "backlite/full", "river/sqlite", "river/sqlite/full", postgresDB}
 	simple      = []string{ours, "goqite/full", "backlite/full"}
 	onlyOurs    = []string{ours}
 	memoryPeers = []string{oursMemory, "pond", "channel pool"}
@@ -105,16 +108,23 @@ var (
 )
 
 func (s *settings) open(ctx context.Context, name string) (system, error) {
-	i := slices.IndexFunc(makers, func(m maker) bool { return m.name == name })
-	if i < 0 {
+	m := makerOf(name)
+	if m == nil {
 		return nil, fmt.Errorf("there is no system %q", name)
 	}
-	s.full = makers[i].full
-	sys, err := makers[i].open(ctx, *s)
+	s.full = m.full
+	sys, err := m.open(ctx, *s)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", name, err)
 	}
 	return sys, nil
+}
+
+func makerOf(name string) *maker {
+	if i := slices.IndexFunc(makers, func(m maker) bool { return m.name == name }); i >= 0 {
+		return &makers[i]
+	}
+	return nil
 }
 
 func (s *settings) path(name string) string {

@@ -30,10 +30,7 @@ func (p *plan) rows() [][]string {
 	all := [][]string{{"scenario", "system", "median", "unit", "min … max", "of the ceiling", "jobs is"}}
 	last := ""
 	for _, s := range p.scenarios {
-		for _, r := range p.results.rows {
-			if r.Scenario != s.Scenario {
-				continue
-			}
+		for _, r := range p.results.of(s.Scenario) {
 			title := strings.TrimSpace(r.Scenario + " " + r.Name)
 			shown := title
 			if title == last {
@@ -114,7 +111,11 @@ func (p *plan) allNotes() []string {
 		for _, path := range m.modules {
 			libs = append(libs, path+" "+known[path])
 		}
-		notes = append(notes, strings.Join(slices.DeleteFunc([]string{m.name + ": " + m.durable, m.options, strings.Join(libs, ", ")},
+		workers := ""
+		if m.workers > 0 {
+			workers = fmt.Sprintf("fastest with %d workers", m.workers)
+		}
+		notes = append(notes, strings.Join(slices.DeleteFunc([]string{m.name + ": " + m.durable, m.options, workers, strings.Join(libs, ", ")},
 			func(s string) bool { return s == "" }), "; ")+".")
 	}
 	for _, s := range p.scenarios {
