@@ -36,11 +36,14 @@ type attempt struct {
 	job       *Job     // as stored last by this attempt; replaced, never changed
 	tracker   *Tracker // nil until it is used, because many jobs do not; so is log
 	log       *jobLog
+	report    *Report // the latest one taken from tracker
 	goroutine string
 	deferred  []prepared
 	counters  map[string]int64
 	tempDir   string
 	completed bool // by Complete, in a transaction that may or may not commit
+
+	args json.RawMessage // as the handler gets them; set before it starts
 
 	// How it ended; set by the worker before it hands the attempt over.
 	result  json.RawMessage
@@ -235,6 +238,7 @@ func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) 
 	if err != nil {
 		return nil, &argsError{err}
 	}
+	a.args = args
 	next := func(ctx context.Context) (err error) {
 		result, err = a.task.handle(ctx, args)
 		return err
@@ -292,7 +296,7 @@ func (a *attempt) conclude(started time.Time) {
 		tracker.close()
 		log.close()
 	}
-	a.last = a.snapshot(true)
+	a.last = a.snapshot()
 	a.mu.Lock()
 	dir := a.tempDir
 	a.mu.Unlock()
@@ -414,21 +418,20 @@ func (r *Runner) markDirty(a *attempt) {
 // flushEvery is how long progress and log records wait to be stored together.
 const flushEvery = 250 * time.Millisecond
 
-// snapshot takes what is to be stored next. At the end, the progress is in it even if it has been
-// taken before, by a transaction that may not have committed.
-func (a *attempt) snapshot(end bool) update {
+// snapshot takes what is to be stored next.
+func (a *attempt) snapshot() update {
 	tracker, log := a.used()
 	u := update{attempt: a, log: chunk{last: a.claimed.Logged}, warnings: a.claimed.Warnings, errors: a.claimed.LoggedErrors}
-	switch {
-	case tracker != nil && end:
-		u.progress = tracker.Report()
-	case tracker != nil:
-		u.progress = tracker.take()
-	}
 	if log != nil {
 		u.log, u.warnings, u.errors = log.take()
 	}
 	a.mu.Lock()
+	if tracker != nil {
+		if report := tracker.take(); report != nil {
+			a.report = report
+		}
+		u.progress = a.report // that of the snapshot before may not have been stored
+	}
 	u.counters = cloneMap(a.counters)
 	a.mu.Unlock()
 	return u

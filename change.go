@@ -333,16 +333,20 @@ func (r *Runner) revise(ctx context.Context, job *Job, fn func(*Request) error) 
 	job.Title, job.Queue, job.Priority, job.RunAt = req.Title, req.Queue, req.Priority, req.RunAt
 	job.Tags, job.Meta = slices.Clone(req.Tags), cloneMap(req.Meta)
 	job.MaxAttempts, job.Timeout, job.Deadline = req.MaxAttempts, req.Timeout, req.Deadline
+	if now := time.Now(); !job.RunAt.Equal(was.RunAt) && job.RunAt.Before(now) {
+		job.RunAt = now
+	}
 	job.Generation++
 	return nil
 }
 
 // requeue saves an edited job, in the line and the state that its new request asks for.
 func (r *Runner) requeue(tx Tx, job *Job, place string, now time.Time) error {
+	later := job.RunAt.After(now)
 	switch {
-	case job.State == Waiting:
+	case job.State == Waiting, later && job.State != Queued:
 		return tx.Save(job)
-	case job.RunAt.After(now):
+	case later:
 		return r.move(tx, job, Scheduled, now)
 	case job.State == Queued && lineKey(job) != place:
 		if err := stamp(tx, job); err != nil {

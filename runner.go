@@ -444,7 +444,7 @@ func (r *Runner) collect(now time.Time) *round {
 		for _, a := range r.dirty {
 			a.dirty = false
 			if r.running[a.id] == a && !a.ended {
-				w.flush = append(w.flush, a.snapshot(false))
+				w.flush = append(w.flush, a.snapshot())
 			}
 		}
 		r.dirty, r.flushAt = nil, time.Time{}
@@ -501,9 +501,6 @@ func (r *Runner) write(tx Tx, w *round) error {
 func (r *Runner) putBack(w *round) {
 	r.finished = append(w.finished, r.finished...)
 	for _, u := range w.flush {
-		if u.progress != nil {
-			u.attempt.tracker.retake()
-		}
 		r.markDirty(u.attempt)
 	}
 	for _, a := range w.release {

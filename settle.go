@@ -220,7 +220,7 @@ func Complete(ctx context.Context, tx Tx, result any) error {
 	if err != nil {
 		return err
 	}
-	u := a.snapshot(true)
+	u := a.snapshot()
 	a.mu.Lock()
 	a.completed = true
 	a.mu.Unlock()
