@@ -161,8 +161,9 @@ func measureCeiling(ctx context.Context, r *run) (err error) {
 		return b.lifecycle(r)
 	case kindLatency:
 		return b.latency(r)
+	default:
+		return errNoSuch(ceiling, r.Kind)
 	}
-	return errNoSuch(ceiling, r.Kind)
 }
 
 func (b *bare) insert(r *run) error {

@@ -227,8 +227,10 @@ func logs(ctx context.Context, r *run) error {
 		for i := 0; i < r.Batch && !r.late(); i++ {
 			log.LogAttrs(ctx, slog.LevelInfo, "fetched a page", slog.Int("page", i), slog.String("host", "example.org"))
 			now := time.Now()
-			if d := int64(now.Sub(before)); d > longest.Load() {
-				longest.Store(d) // two handlers at once may lose one of two long ones
+			for d := int64(now.Sub(before)); ; {
+				if most := longest.Load(); d <= most || longest.CompareAndSwap(most, d) {
+					break
+				}
 			}
 			before = now
 		}

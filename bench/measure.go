@@ -142,7 +142,7 @@ func lifecycle(ctx context.Context, r *run, sys system) error {
 	if err := insertFrom(ctx, r, sys, r.Callers); err != nil {
 		return err
 	}
-	err := finish(ctx, r, sys, 4*r.Time)
+	err := finish(ctx, r, sys, 2*r.Time)
 	r.end()
 	r.done.Store(r.handled.Load() - warm)
 	return err
@@ -174,7 +174,7 @@ func steady(ctx context.Context, r *run, sys system) error {
 		stop()
 		return err
 	}
-	for !r.late() && (r.Jobs == 0 || r.handled.Load() < int64(r.Jobs)) {
+	for !r.late() && (r.Jobs == 0 || r.handled.Load()-before < int64(r.Jobs)) {
 		time.Sleep(pollEvery)
 	}
 	r.done.Store(r.handled.Load() - before)
@@ -221,14 +221,29 @@ func latency(ctx context.Context, r *run, sys system) error {
 			r.latencies = append(r.latencies, t.Sub(began))
 		}
 		r.made.Add(1)
-		if err := settle(ctx, sys); err != nil {
+		if err := rest(ctx, sys); err != nil {
 			return err
 		}
 		if r.late() {
 			break
 		}
-		time.Sleep(idleFor)
 	}
 	r.end()
+	return nil
+}
+
+// rest waits until the end of a job is durable, and a little longer. It does not wait for systems
+// that store ends a few times a second only.
+func rest(ctx context.Context, sys system) error {
+	for began := time.Now(); time.Since(began) < 10*idleFor; time.Sleep(pollEvery) {
+		left, err := sys.left(ctx)
+		if err != nil {
+			return err
+		}
+		if left == 0 {
+			break
+		}
+	}
+	time.Sleep(idleFor)
 	return nil
 }

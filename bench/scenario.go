@@ -50,9 +50,9 @@ func scenarios(quick bool, delay time.Duration) []scenario {
 	all = slices.DeleteFunc(all, func(s scenario) bool { return !s.quick })
 	for i := range all {
 		s := &all[i]
-		s.Time /= 6
-		s.Jobs /= 5
-		s.peerJobs /= 5
+		s.Time /= 4
+		s.Jobs /= 3
+		s.peerJobs /= 3
 		s.systems = slices.DeleteFunc(slices.Clone(s.systems), func(name string) bool {
 			// The targets need the peers at their best only.
 			return strings.HasPrefix(name, "river") ||
@@ -79,7 +79,7 @@ func delaySuffix(d time.Duration) string {
 
 // standard returns the scenarios that all durable systems have.
 func standard() []scenario {
-	const long = 1500 * time.Millisecond
+	const long = time.Second
 	insert := func(name, what string, callers, batch int, quick bool) scenario {
 		return scenario{
 			Case: Case{Scenario: name, Kind: kindInsert, Callers: callers, Batch: batch, Time: long},
@@ -93,13 +93,13 @@ func standard() []scenario {
 	}
 	for _, workers := range []int{2, 16, 64} {
 		all = append(all, scenario{
-			Case: Case{Scenario: fmt.Sprintf("drain-%d", workers), Kind: kindDrain, Workers: workers, Jobs: 100_000, Time: 4 * long},
-			what: fmt.Sprintf("drain a backlog, %d workers", workers), systems: durable, quick: workers > 2, peerJobs: 15_000,
+			Case: Case{Scenario: fmt.Sprintf("drain-%d", workers), Kind: kindDrain, Workers: workers, Jobs: 60_000, Time: 2 * long},
+			what: fmt.Sprintf("drain a backlog, %d workers", workers), systems: durable, quick: workers > 2, peerJobs: 8000,
 		})
 	}
 	all = append(all, scenario{
-		Case: Case{Scenario: "drain-best", Kind: kindDrain, Jobs: 100_000, Time: 4 * long},
-		what: "drain a backlog, each system with the number of workers with which it was fastest", systems: peers, quick: true, best: true, peerJobs: 15_000,
+		Case: Case{Scenario: "drain-best", Kind: kindDrain, Jobs: 60_000, Time: 2 * long},
+		what: "drain a backlog, each system with the number of workers with which it was fastest", systems: peers, quick: true, best: true, peerJobs: 8000,
 	})
 	for _, n := range []int{16, 64, 256} {
 		all = append(all, scenario{
@@ -112,8 +112,8 @@ func standard() []scenario {
 		what: "insert one by one and work at once, 64 goroutines, and the number of workers with which each system was fastest", systems: peers, quick: true, best: true,
 	})
 	return append(all, scenario{
-		Case: Case{Scenario: "latency", Kind: kindLatency, Workers: 4, Jobs: 500, Time: 4 * long},
-		what: "idle system, from before the insert to the start of the handler; the ceiling is a bare commit of the inserted job", systems: durable, quick: true, peerJobs: 500,
+		Case: Case{Scenario: "latency", Kind: kindLatency, Workers: 4, Jobs: 400, Time: 3 * long},
+		what: "idle system, from before the insert to the start of the handler; the ceiling is a bare commit of the inserted job", systems: durable, quick: true,
 	})
 }
 
