@@ -43,7 +43,10 @@ func fullJob() *jobs.Job {
 			{Attempt: 2, Time: at(4), Kind: jobs.ErrorReturned, Message: "refused"},
 		},
 		Warnings: 4, LoggedErrors: 6, Counters: map[string]int64{"files": 12, "less": -3, "none": 0},
-		Result: []byte(`{"ok":true}`), Checkpoint: []byte(`[1,2]`), Progress: new(jobs.Report),
+		Result: []byte(`{"ok":true}`), Checkpoint: []byte(`[1,2]`), Progress: &jobs.Report{
+			Name: "resize", Current: 3, Total: 9, Status: "b", Started: at(3), Updated: at(4),
+			Children: []*jobs.Report{{Name: "a", Current: 3, Total: 3}},
+		},
 		Line: "images/tenant", Stamp: 1<<63 + 9,
 	}
 }
