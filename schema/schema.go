@@ -135,7 +135,8 @@ func (s *Schema) Validate(args json.RawMessage) error {
 	return validationError(s.engine.Check(v))
 }
 
-// accept is Complete and Validate in one pass. What it returns does not share memory with args.
+// Accept is Complete and Validate in one pass: it returns args as they are stored, or says what is
+// wrong with them. What it returns does not share memory with args.
 func (s *Schema) Accept(args json.RawMessage) (json.RawMessage, error) {
 	v, kept, err := s.read(args)
 	if err != nil {
