@@ -36,11 +36,14 @@ type attempt struct {
 	job       *Job     // as stored last by this attempt; replaced, never changed
 	tracker   *Tracker // nil until it is used, because many jobs do not; so is log
 	log       *jobLog
+	report    *Report // the latest one taken from tracker
 	goroutine string
 	deferred  []prepared
 	counters  map[string]int64
 	tempDir   string
 	completed bool // by Complete, in a transaction that may or may not commit
+
+	args json.RawMessage // as the handler gets them; set before it starts
 
 	// How it ended; set by the worker before it hands the attempt over.
 	result  json.RawMessage
@@ -81,6 +84,10 @@ func (r *Runner) launch(c *claim) {
 	for _, job := range c.jobs {
 		a := r.newAttempt(q, job)
 		r.running[a.id] = a
+		if r.early[a.id] {
+			delete(r.early, a.id)
+			r.interrupt(a, ErrCancelled)
+		}
 		if job.Crashes >= suspects {
 			r.suspect = job.ID
 		}
@@ -189,6 +196,11 @@ func (a *attempt) execute(goroutine string) {
 			ctx, stop = context.WithDeadlineCause(ctx, end, ErrTimeout)
 			defer stop()
 			defer context.AfterFunc(ctx, func() { a.runner.timeOut(a) })()
+			defer func() {
+				if errors.Is(context.Cause(ctx), ErrTimeout) {
+					a.runner.timeOut(a) // the handler may have returned before AfterFunc's goroutine
+				}
+			}()
 		}
 		a.result, a.err = a.call(ctx)
 	}
@@ -226,6 +238,7 @@ func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) 
 	if err != nil {
 		return nil, &argsError{err}
 	}
+	a.args = args
 	next := func(ctx context.Context) (err error) {
 		result, err = a.task.handle(ctx, args)
 		return err
@@ -259,7 +272,7 @@ func (a *attempt) arguments() (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.Schema.accept(args)
+	return t.Schema.Accept(args)
 }
 
 // conclude prepares everything about the end that can be prepared outside a transaction.
@@ -409,13 +422,16 @@ const flushEvery = 250 * time.Millisecond
 func (a *attempt) snapshot() update {
 	tracker, log := a.used()
 	u := update{attempt: a, log: chunk{last: a.claimed.Logged}, warnings: a.claimed.Warnings, errors: a.claimed.LoggedErrors}
-	if tracker != nil {
-		u.progress = tracker.take()
-	}
 	if log != nil {
 		u.log, u.warnings, u.errors = log.take()
 	}
 	a.mu.Lock()
+	if tracker != nil {
+		if report := tracker.take(); report != nil {
+			a.report = report
+		}
+		u.progress = a.report // that of the snapshot before may not have been stored
+	}
 	u.counters = cloneMap(a.counters)
 	a.mu.Unlock()
 	return u

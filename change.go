@@ -80,12 +80,12 @@ func (r *Runner) cancel(ctx context.Context, tx Tx, job *Job, reason string) err
 	if by := actor(ctx); reason == "" && by != "" {
 		reason = "by " + by
 	}
+	if job.State == Running && job.Cancelling {
+		return nil
+	}
 	job.Message = shorten(reason, 8<<10)
 	if job.State != Running {
 		return r.move(tx, job, Cancelled, time.Now())
-	}
-	if job.Cancelling {
-		return nil
 	}
 	job.Cancelling = true
 	return tx.Save(job)
@@ -118,7 +118,7 @@ func (r *Runner) retry(tx Tx, job *Job) error {
 		job.Attempt, job.Crashes, job.Partial = 0, 0, false
 		job.Result, job.FinishedAt = nil, time.Time{}
 	}
-	if !job.Deadline.IsZero() && job.Deadline.Before(now) {
+	if !job.Deadline.IsZero() && !now.Before(job.Deadline) {
 		job.Deadline = time.Time{}
 		job.Generation++
 	}
@@ -180,6 +180,9 @@ func (r *Runner) each(ctx context.Context, q Query, suits func(State) bool, fn f
 	if err := q.check(); err != nil {
 		return err
 	}
+	if q.Order != Newest || q.Limit < 0 {
+		return invalidf("Order or Limit", "jobs are changed from the newest down; the order cannot be chosen, the limit not be negative")
+	}
 	var states []State
 	for _, s := range q.states() {
 		if suits(s) {
@@ -190,7 +193,7 @@ func (r *Runner) each(ctx context.Context, q Query, suits func(State) bool, fn f
 		return invalidf("States", "nothing can be done with jobs in state %v", q.States)
 	}
 	rest := q.Limit
-	q.States, q.Order, q.Line = states, Newest, "" // from the newest down, so that new ones do not count
+	q.States = states // from the newest down, so that new ones do not count
 	for {
 		q.Limit = bulk
 		if rest > 0 {
@@ -330,16 +333,20 @@ func (r *Runner) revise(ctx context.Context, job *Job, fn func(*Request) error) 
 	job.Title, job.Queue, job.Priority, job.RunAt = req.Title, req.Queue, req.Priority, req.RunAt
 	job.Tags, job.Meta = slices.Clone(req.Tags), cloneMap(req.Meta)
 	job.MaxAttempts, job.Timeout, job.Deadline = req.MaxAttempts, req.Timeout, req.Deadline
+	if now := time.Now(); !job.RunAt.Equal(was.RunAt) && job.RunAt.Before(now) {
+		job.RunAt = now
+	}
 	job.Generation++
 	return nil
 }
 
 // requeue saves an edited job, in the line and the state that its new request asks for.
 func (r *Runner) requeue(tx Tx, job *Job, place string, now time.Time) error {
+	later := job.RunAt.After(now)
 	switch {
-	case job.State == Waiting:
+	case job.State == Waiting, later && job.State != Queued:
 		return tx.Save(job)
-	case job.RunAt.After(now):
+	case later:
 		return r.move(tx, job, Scheduled, now)
 	case job.State == Queued && lineKey(job) != place:
 		if err := stamp(tx, job); err != nil {

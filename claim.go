@@ -105,6 +105,10 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 	if err := r.refresh(tx, c.queue); err != nil {
 		return err
 	}
+	if c.n == 0 {
+		c.more = true
+		return nil
+	}
 	r.mu.Lock()
 	settings, lines, suspect := c.queue.Queue, c.queue.held, r.suspect
 	r.mu.Unlock()

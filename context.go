@@ -103,6 +103,10 @@ func Checkpoint(ctx context.Context, v any) error {
 	err = a.runner.store.Update(context.WithoutCancel(ctx), func(tx Tx) error {
 		return a.change(tx, func(job *Job) error {
 			job.Checkpoint, job.Counters = data, counters
+			if t := a.task; job.ArgsVersion != t.Version { // which is also that of the checkpoint
+				job.Args, job.ArgsVersion, job.ArgsSchema = a.args, t.Version, t.Schema.Fingerprint()
+				job.Generation++
+			}
 			saved = job
 			return tx.Save(job)
 		})

@@ -3,6 +3,8 @@ package jobs
 import (
 	"errors"
 	"fmt"
+
+	"github.com/embedjobs/jobs/schema"
 )
 
 // Errors that a caller may want to tell apart with errors.Is.
@@ -17,7 +19,7 @@ var (
 	ErrState = errors.New("jobs: not possible in this state")
 	// ErrInvalid is returned, wrapped with the reason, when a request, a query or a setting is
 	// refused. Errors of arguments are also a [*ValidationError].
-	ErrInvalid = errors.New("jobs: invalid")
+	ErrInvalid = schema.ErrInvalid
 	// ErrClosed is returned when a store is used after Close.
 	ErrClosed = errors.New("jobs: store is closed")
 )

@@ -131,7 +131,7 @@ func lastSuccess(tx Tx, task string) (*Job, error) {
 
 // redact hides the secret arguments of a job that is about to leave this package.
 func (r *Runner) redact(job *Job) *Job {
-	if t := r.registry.lookup(job.Task); t != nil && t.Schema.schema.Secrets {
+	if t := r.registry.lookup(job.Task); t != nil && t.Schema.HasSecrets() {
 		c := *job
 		c.Args = t.Schema.Redact(job.Args)
 		return &c

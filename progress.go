@@ -270,10 +270,6 @@ func (t *Tracker) take() *Report {
 	return t.Report()
 }
 
-// retake has the next take return a report, because that of the latest was not stored. It does not
-// signal.
-func (t *Tracker) retake() { t.tree.state.Or(trackerChanged) }
-
 // close makes the whole tree ignore updates. What came before can still be taken.
 func (t *Tracker) close() {
 	if t != nil {

@@ -6,6 +6,4 @@ func (t *Tracker) OnChange(fn func()) { t.onChange(fn) }
 
 func (t *Tracker) Take() *Report { return t.take() }
 
-func (t *Tracker) Retake() { t.retake() }
-
 func (t *Tracker) Close() { t.close() }

@@ -39,8 +39,8 @@ func (q *Queue) check() error {
 	if q.GroupLimit < 0 || q.Burst < 0 {
 		return invalidf("GroupLimit or Burst of queue "+q.Name, "is negative")
 	}
-	if q.Rate < 0 || math.IsNaN(q.Rate) || math.IsInf(q.Rate, 0) {
-		return invalidf("Rate of queue "+q.Name, "%v is not a number of jobs per second", q.Rate)
+	if q.Rate != 0 && !(q.Rate >= 1e-9 && q.Rate <= 1e9) {
+		return invalidf("Rate of queue "+q.Name, "%v jobs per second are not 0 or between 1e-9 and 1e9", q.Rate)
 	}
 	return nil
 }
@@ -92,7 +92,8 @@ func (r *Runner) editQueue(ctx context.Context, name string, edit func(*Queue)) 
 		return err
 	}
 	r.mu.Lock()
-	r.queue(name).ready = true
+	q := r.queue(name)
+	q.ready, q.edited = true, true
 	r.mu.Unlock()
 	r.poke()
 	return nil
@@ -152,6 +153,7 @@ func (r *Runner) settings(tx Tx, name string) (Queue, []byte, error) {
 	}
 	settings := r.configured(name)
 	if data != nil {
+		settings = Queue{Name: name} // fields that are zero are not in data
 		if err := json.Unmarshal(data, &settings); err != nil {
 			return Queue{}, nil, corrupt("settings of queue "+name, err)
 		}
@@ -186,6 +188,7 @@ type queue struct {
 	limiter  *rate.Limiter
 	tokenAt  time.Time       // when the limiter lets the next job start; zero if now
 	ready    bool            // there may be jobs in line
+	edited   bool            // the stored settings may have changed
 	held     bool            // there may be lines of groups that were at their limit
 	busy     int             // workers at work
 	idle     []chan *attempt // mailboxes of workers that wait
@@ -257,21 +260,27 @@ func (q *queue) room() int {
 
 // reserve makes a claim for all the room there is, as far as the rate allows; nil if there is none.
 func (q *queue) reserve(now time.Time) *claim {
-	q.tokenAt = time.Time{}
 	n := q.room()
 	if q.blocked() {
 		n = 1 // the claim refreshes the settings
 	}
-	if n <= 0 {
-		return nil
-	}
-	if q.limiter != nil {
+	q.tokenAt = time.Time{}
+	if n > 0 && q.limiter != nil {
 		tokens := q.limiter.TokensAt(now) - float64(q.reserved)
 		if tokens < 1 {
-			q.tokenAt = now.Add(time.Duration((1 - tokens) / q.Rate * float64(time.Second)))
-			return nil
+			// At least a nanosecond, or the loop would not let the time pass in a bubble of
+			// testing/synctest.
+			q.tokenAt = now.Add(time.Duration(math.Ceil((1 - tokens) / q.Rate * float64(time.Second))))
 		}
 		n = min(n, int(tokens))
+	}
+	edited := q.edited
+	q.edited = false
+	switch {
+	case n <= 0 && edited:
+		return &claim{queue: q} // refreshes the settings and does nothing else
+	case n <= 0:
+		return nil
 	}
 	q.ready = false
 	q.reserved += n

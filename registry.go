@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/embedjobs/jobs/schema"
 )
 
 // Defaults of a [Task].
@@ -86,7 +88,7 @@ type task struct {
 }
 
 // Register registers a task whose arguments and result are Go types. Args is a struct (or a
-// pointer to one, or a map); it is described by a schema, see [SchemaFor]. Result is any type that
+// pointer to one, or a map); it is described by a schema, see schema.For. Result is any type that
 // encoding/json can encode; struct{} is for tasks without a result.
 //
 // Register panics when the task is not valid or a name is taken, or when Args cannot have a schema.
@@ -122,11 +124,11 @@ func register[Args, Result any](reg *Registry, t Task, handle Handler) *TaskOf[A
 	if t.Schema != nil {
 		panic(fmt.Sprintf("jobs: task %q: Schema is for Handle; Register makes it from the Go type", t.Name))
 	}
-	schema, err := SchemaFor[Args]()
+	described, err := schema.For[Args]()
 	if err != nil {
 		panic(fmt.Sprintf("jobs: task %q: %v", t.Name, err))
 	}
-	t.Schema = schema
+	t.Schema = described
 	internal := &task{Task: t, handle: handle}
 	if _, ok := any(new(Args)).(Defaulter); ok {
 		internal.defaults = func(data json.RawMessage, last *Job) (json.RawMessage, error) {
@@ -146,7 +148,7 @@ func register[Args, Result any](reg *Registry, t Task, handle Handler) *TaskOf[A
 // taken. A nil handler declares a task that another program runs.
 func (reg *Registry) Handle(t Task, handler Handler) {
 	if t.Schema == nil {
-		t.Schema, _ = ParseSchema([]byte(`{"type":"object"}`))
+		t.Schema, _ = schema.Parse([]byte(`{"type":"object"}`))
 	}
 	reg.add(&task{Task: t, handle: handler})
 }

@@ -200,7 +200,7 @@ func (r *Runner) acceptArgs(t *task, j *Job, args json.RawMessage, last func(str
 	if len(args) > r.opts.MaxArgs {
 		return invalidf("arguments", "%d bytes, at most %d are allowed (Options.MaxArgs)", len(args), r.opts.MaxArgs)
 	}
-	args, err := t.Schema.accept(args)
+	args, err := t.Schema.Accept(args)
 	if err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func (r *Runner) acceptArgs(t *task, j *Job, args json.RawMessage, last func(str
 		if args, err = t.defaults(args, job); err != nil {
 			return err
 		}
-		if args, err = t.Schema.accept(args); err != nil {
+		if args, err = t.Schema.Accept(args); err != nil {
 			return err
 		}
 	}

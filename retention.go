@@ -35,6 +35,9 @@ func (r *Runner) PruneLogs(ctx context.Context, level slog.Level, age time.Durat
 // retain is what Run does about once an hour.
 func (r *Runner) retain(ctx context.Context) {
 	n, next, err := r.prune(ctx)
+	if ctx.Err() != nil {
+		return
+	}
 	if err != nil {
 		r.opts.Logger.Error("jobs: cannot remove what is too old", "err", err)
 		next = time.Now().Add(pruneEvery)

@@ -132,6 +132,7 @@ type Runner struct {
 	careful  bool // the latest pass failed
 	queues   map[string]*queue
 	running  map[ID]*attempt   // claimed by this runner and not settled
+	early    map[ID]bool       // cancelled while running, but not in running: perhaps not yet
 	suspect  ID                // the one running job that may kill the process
 	swept    map[string]string // line key → where to go on removing old turns
 	finished []*attempt        // handlers have returned, to be settled
@@ -153,7 +154,7 @@ func NewRunner(store Store, registry *Registry, opts *Options) (*Runner, error) 
 	r := &Runner{
 		store: store, registry: registry, base: context.Background(),
 		wake:   make(chan struct{}, 1),
-		queues: make(map[string]*queue), running: make(map[ID]*attempt),
+		queues: make(map[string]*queue), running: make(map[ID]*attempt), early: make(map[ID]bool),
 		watchers: make(map[ID]map[chan struct{}]bool), swept: make(map[string]string),
 	}
 	if opts != nil {
@@ -282,11 +283,18 @@ func (r *Runner) changed(changes []Change) {
 	wake := false
 	for i := range changes {
 		c := &changes[i]
+		if !c.Cancelling && len(r.early) > 0 {
+			delete(r.early, c.ID)
+		}
+		if q := r.queues[c.Queue]; c.From == Running && q != nil && q.GroupLimit > 0 { // its group has room
+			q.ready = true
+			wake = wake || r.active && q.room() > 0
+		}
 		switch {
 		case c.State == Queued:
 			q := r.queue(c.Queue)
-			q.ready = true
-			wake = wake || r.active && (q.room() > 0 || q.blocked())
+			q.ready, q.edited = true, q.edited || c.From == Queued // see editQueue
+			wake = wake || r.active && (q.room() > 0 || q.blocked() || q.edited)
 		case c.State == Scheduled || c.State == Retrying:
 			if r.dueAt.IsZero() || c.RunAt.Before(r.dueAt) {
 				r.dueAt, wake = c.RunAt, true
@@ -294,6 +302,8 @@ func (r *Runner) changed(changes []Change) {
 		case c.Cancelling:
 			if a := r.running[c.ID]; a != nil {
 				r.interrupt(a, ErrCancelled)
+			} else {
+				r.early[c.ID] = true
 			}
 		case c.State.Final() && !r.pruneAt.IsZero() && r.pruneAt.Equal(never):
 			r.pruneAt, wake = time.Now().Add(pruneEvery), true
@@ -494,9 +504,6 @@ func (r *Runner) write(tx Tx, w *round) error {
 func (r *Runner) putBack(w *round) {
 	r.finished = append(w.finished, r.finished...)
 	for _, u := range w.flush {
-		if u.progress != nil {
-			u.attempt.tracker.retake()
-		}
 		r.markDirty(u.attempt)
 	}
 	for _, a := range w.release {

@@ -113,6 +113,9 @@ func (r *Runner) ended(tx Tx, u *update, job *Job, now time.Time) error {
 func (a *attempt) decide(job *Job, now time.Time) State {
 	var o *outcome
 	errors.As(a.err, &o)
+	if !errors.Is(a.stopped, ErrStopping) {
+		job.Crashes = 0 // it has got to the end of an attempt
+	}
 	switch {
 	case a.err == nil:
 		job.Result, job.Message = a.result, ""

@@ -49,10 +49,10 @@ var transitions = [...]struct {
 	to    []State
 }{
 	{from: Waiting, to: []State{Queued, Scheduled, Skipped, Cancelled}},
-	{from: Scheduled, to: []State{Scheduled, Queued, Cancelled}},
+	{from: Scheduled, to: []State{Queued, Cancelled}},
 	{from: Queued, to: []State{Queued, Scheduled, Running, Failed, Cancelled}},
 	{from: Running, to: []State{Succeeded, Failed, Retrying, Scheduled, Queued, Waiting, Cancelled, Skipped}},
-	{from: Retrying, to: []State{Queued, Scheduled, Cancelled}},
+	{from: Retrying, to: []State{Queued, Cancelled}},
 	{from: Succeeded, final: true, to: []State{Queued}},
 	{from: Failed, final: true, to: []State{Queued}},
 	{from: Cancelled, final: true, to: []State{Queued}},

@@ -18,8 +18,9 @@ type Store interface {
 	// and visible to every later transaction; when it returns an error, fn left no trace.
 	//
 	// Update functions see each other's writes as if they ran one after the other. fn may run
-	// more than once, and in one commit with the functions of other callers; the last run
-	// counts. Once ctx is done, a function that has not started will not, and Update returns
+	// more than once, in one commit with the functions of other callers, and on the goroutine
+	// of one of them; the last run counts. So fn copies a job that was made outside of it
+	// before it saves it: Save sets the ID. Once ctx is done, a function that has not started will not, and Update returns
 	// ctx's cause. An error of fn is returned as it is.
 	//
 	// fn must not sleep, wait for a channel, call code of the application, or use the store
@@ -53,12 +54,16 @@ type Tx interface {
 	// What was asked for, the first part of [Job], is stored when the job is new and when
 	// job.Generation differs from the stored one; otherwise a store may leave that part as it
 	// is, and does not look at it.
+	//
+	// A priority beyond ±127, a state that is none, a zero byte in a label or a line, and one of
+	// more than 4,000 bytes are errors that wrap ErrInvalid.
 	Save(job *Job) error
 
 	// Remove removes a job from all indexes and tallies. A missing one is ErrNotFound.
 	Remove(id ID) error
 
-	// Jobs returns the jobs that match q, in the order it asks for. The first error ends the
+	// Jobs returns the jobs that match q, in the order it asks for; a query that asks for no
+	// order there is, or InLine without a Line, is ErrInvalid. The first error ends the
 	// sequence. What is saved or removed during the iteration may or may not appear in it.
 	Jobs(q Query) iter.Seq2[*Job, error]
 
@@ -70,7 +75,7 @@ type Tx interface {
 
 	// Record returns the small record of that name, or nil when there is none. Records keep
 	// what belongs to jobs and is not one: logs, clocks of queues, unique keys. Space is a
-	// short plain word, key any string of at most 1,000 bytes.
+	// short plain word, key any string of at most 1,000 bytes; others are ErrInvalid.
 	Record(space, key string) ([]byte, error)
 
 	// SetRecord stores a record; a nil value removes it, an empty one does not.
@@ -170,7 +175,7 @@ type Tally struct {
 	Labels
 	Counts
 	// First is when the first of them was created, Last when one of them last changed. Jobs
-	// that were removed still count for these two while others with the same labels exist.
+	// that were removed may still count for these two while others with the same labels exist.
 	First, Last time.Time
 }
 
@@ -252,7 +257,8 @@ type Change struct {
 // does not, a runner looks for changes once a second.
 type Notifier interface {
 	// Notify calls fn after each commit that saved or removed jobs, with what it did, in the
-	// order of the commits, until stop is called. fn must not block, use the store, or keep the
+	// order of the commits, until stop is called; a call that is under way then ends after stop
+	// has returned. fn must not block, use the store, or keep the
 	// slice.
 	Notify(fn func([]Change)) (stop func())
 }

@@ -93,7 +93,7 @@ func (c *cursor) Next() (k, v []byte) { return c.took(c.Cursor.Next()) }
 
 func (c *cursor) Last() (k, v []byte) {
 	if c.bucket.Writable() {
-		if first, _ := c.Cursor.First(); first == nil {
+		if first, _ := c.First(); first == nil {
 			return c.took(nil, nil)
 		}
 	}

@@ -113,6 +113,10 @@ func (s *Store) enqueue(ctx context.Context, fn func(jobs.Tx) error) error {
 // lead runs own and the calls that wait, and hands the lead on.
 func (s *Store) lead(own *call) {
 	q := &s.queue
+	// The callers of the batch before have just been woken. Those that come again at once should
+	// be in this one; without it, the callers form two halves that take turns, and each sync
+	// serves one half.
+	runtime.Gosched()
 	batch := q.take(own)
 	done := false
 	defer func() {

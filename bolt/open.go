@@ -1,11 +1,8 @@
 package bolt
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,6 +30,9 @@ var errNotOpen = berrors.ErrDatabaseNotOpen
 
 // fileMode is that of a new file: arguments of jobs may be secret.
 const fileMode = 0o600
+
+// allocSize is the step in which the file grows, which takes a sync of its own.
+const allocSize = 4 << 20
 
 // Open opens the file at path, which is made if there is none, though not its directory. It may
 // also be a bbolt file that holds something else. Close lets go of it.
@@ -62,6 +62,7 @@ func Open(path string, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bolt: opening %s: %w", path, explain(path, err, o.Timeout))
 	}
+	db.AllocSize = allocSize
 	s, err := New(db, &o)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -70,30 +71,73 @@ func Open(path string, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-// open calls bbolt.Open, which panics or reads beyond the end of the file when the file is
-// damaged.
+// Compact writes a copy of the store's file to path, without the pages that have become free. There
+// must be no file at path. To use the copy, close the store and put it in the place of the file. A
+// commit that happens while Compact runs is not in the copy.
+func (s *Store) Compact(path string) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.active.Done()
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("bolt: compacting to %s: %w", path, fs.ErrExist)
+	}
+	dst, err := bbolt.Open(path, fileMode, &bbolt.Options{
+		FreelistType: bbolt.FreelistMapType, NoFreelistSync: true, NoSync: true,
+	})
+	if err != nil {
+		return fmt.Errorf("bolt: compacting to %s: %w", path, err)
+	}
+	if err = bbolt.Compact(dst, s.db, compactTx); err == nil {
+		err = dst.Sync()
+	}
+	if err := errors.Join(err, dst.Close()); err != nil {
+		return errors.Join(fmt.Errorf("bolt: compacting to %s: %w", path, err), os.Remove(path))
+	}
+	return nil
+}
+
+// compactTx is the number of bytes that Compact writes in one transaction.
+const compactTx = 1 << 20
+
+// open calls bbolt.Open, after a look at the file: bbolt panics when it meets pages that make no
+// sense, and not always on the goroutine that called it.
 func open(path string, opts *bbolt.Options) (db *bbolt.DB, err error) {
-	var file *os.File
-	opts.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
-		f, err := os.OpenFile(name, flag, mode)
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+		readOnly := &bbolt.Options{Timeout: opts.Timeout, ReadOnly: true}
+		db, err := guarded(path, readOnly, checkPages)
 		if err != nil {
 			return nil, err
 		}
-		if err := checkSize(f); err != nil {
-			return nil, errors.Join(err, f.Close())
+		if err := db.Close(); err != nil {
+			return nil, err
 		}
-		file = f
-		return f, nil
 	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	return guarded(path, opts, nil)
+}
+
+// guarded calls bbolt.Open and then check, and makes errors of their panics.
+func guarded(path string, opts *bbolt.Options, check func(*os.File) error) (db *bbolt.DB, err error) {
+	var file *os.File
+	opts.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+		file, err = os.OpenFile(name, flag, mode)
+		return file, err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // beyond the end of the file
 	defer func() {
 		if r := recover(); r != nil {
 			// The database cannot be closed, because nobody has it. The file can, which
 			// also unlocks it.
-			err = errors.Join(fmt.Errorf("%w: %v", ErrCorrupt, r), file.Close())
+			db, err = nil, errors.Join(fmt.Errorf("%w: %v", ErrCorrupt, r), file.Close())
 		}
 	}()
-	return bbolt.Open(path, fileMode, opts)
+	db, err = bbolt.Open(path, fileMode, opts)
+	if err == nil && check != nil {
+		if err := check(file); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
+	return db, err
 }
 
 // explain says what an error of opening means, and what can be done.
@@ -114,74 +158,4 @@ func explain(path string, err error, timeout time.Duration) error {
 		return fmt.Errorf("it is a directory, name a file in it: %w", err)
 	}
 	return err
-}
-
-// checkSize returns an error if the newest meta page counts more pages than the file has. Without
-// it, bbolt would read beyond the end of the file, which may kill the process.
-func checkSize(f *os.File) error {
-	// Another process may be writing. It makes the file longer before it writes the meta page
-	// that says so, therefore the size is asked for last.
-	need := int64(0)
-	newest := uint64(0)
-	for _, at := range metaOffsets(f) {
-		if m, ok := readMeta(f, at); ok && m.txid >= newest {
-			newest, need = m.txid, int64(m.pages)*int64(m.pageSize)
-		}
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if info.Size() < need {
-		return fmt.Errorf("%w: it has been cut off, %d bytes of %d are left", ErrCorrupt, info.Size(), need)
-	}
-	return nil
-}
-
-// metaOffsets returns where the meta pages may be. The second one is at the page size, which the
-// first one tells; without it, all usual sizes are tried.
-func metaOffsets(f *os.File) []int64 {
-	if m, ok := readMeta(f, 0); ok {
-		return []int64{0, int64(m.pageSize)}
-	}
-	var at []int64
-	for size := int64(1 << 10); size <= 1<<16; size <<= 1 {
-		at = append(at, size)
-	}
-	return at
-}
-
-// A meta is what of a meta page of bbolt matters here.
-type meta struct {
-	pageSize    uint32
-	pages, txid uint64
-}
-
-// The layout of a meta page of bbolt, in the byte order of the machine that wrote it.
-const (
-	metaMagic    = 0xED0CDAED
-	metaVersion  = 2
-	metaHeader   = 16 // of the page
-	metaSize     = 64
-	metaChecksum = 56
-)
-
-// readMeta reads the meta page at an offset and reports whether there is a valid one.
-func readMeta(r io.ReaderAt, at int64) (m meta, ok bool) {
-	var buf [metaSize]byte
-	if _, err := r.ReadAt(buf[:], at+metaHeader); err != nil {
-		return meta{}, false
-	}
-	order := binary.NativeEndian
-	sum := fnv.New64a()
-	_, _ = sum.Write(buf[:metaChecksum])
-	if order.Uint32(buf[0:]) != metaMagic || order.Uint32(buf[4:]) != metaVersion ||
-		order.Uint64(buf[metaChecksum:]) != sum.Sum64() {
-		return meta{}, false
-	}
-	return meta{
-		pageSize: order.Uint32(buf[8:]),
-		pages:    order.Uint64(buf[40:]),
-		txid:     order.Uint64(buf[48:]),
-	}, true
 }

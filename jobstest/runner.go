@@ -6,6 +6,7 @@ package jobstest
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 
 	"github.com/embedjobs/jobs"
@@ -13,7 +14,8 @@ import (
 )
 
 // NewRunner returns a runner of the registry over a new memory store, and runs it until the end of
-// the test. The test fails if the runner does not stop cleanly. Opts may be nil.
+// the test. The test fails if the runner does not stop cleanly. Nil opts are the defaults, but that
+// logs go to the output of the test.
 func NewRunner(tb testing.TB, reg *jobs.Registry, opts *jobs.Options) *jobs.Runner {
 	tb.Helper()
 	return RunStore(tb, memory.New(), reg, opts)
@@ -22,6 +24,9 @@ func NewRunner(tb testing.TB, reg *jobs.Registry, opts *jobs.Options) *jobs.Runn
 // RunStore does what NewRunner does over a given store, which it closes in the end.
 func RunStore(tb testing.TB, store jobs.Store, reg *jobs.Registry, opts *jobs.Options) *jobs.Runner {
 	tb.Helper()
+	if opts == nil {
+		opts = &jobs.Options{Logger: slog.New(slog.NewTextHandler(tb.Output(), nil))}
+	}
 	r, err := jobs.NewRunner(store, reg, opts)
 	if err != nil {
 		tb.Fatal(err)
@@ -102,7 +107,7 @@ type Record struct {
 // job after it with its log, progress and result. It works inside and outside of bubbles.
 func Run(tb testing.TB, reg *jobs.Registry, req jobs.Request) *Record {
 	tb.Helper()
-	r, err := jobs.NewRunner(memory.New(), reg, nil)
+	r, err := jobs.NewRunner(memory.New(), reg, &jobs.Options{Logger: slog.New(slog.NewTextHandler(tb.Output(), nil))})
 	if err != nil {
 		tb.Fatal(err)
 	}

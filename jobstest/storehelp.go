@@ -43,7 +43,10 @@ func fullJob() *jobs.Job {
 			{Attempt: 2, Time: at(4), Kind: jobs.ErrorReturned, Message: "refused"},
 		},
 		Warnings: 4, LoggedErrors: 6, Counters: map[string]int64{"files": 12, "less": -3, "none": 0},
-		Result: []byte(`{"ok":true}`), Checkpoint: []byte(`[1,2]`), Progress: new(jobs.Report),
+		Result: []byte(`{"ok":true}`), Checkpoint: []byte(`[1,2]`), Progress: &jobs.Report{
+			Name: "resize", Current: 3, Total: 9, Status: "b", Started: at(3), Updated: at(4),
+			Children: []*jobs.Report{{Name: "a", Current: 3, Total: 3}},
+		},
 		Line: "images/tenant", Stamp: 1<<63 + 9,
 	}
 }
@@ -161,9 +164,14 @@ func wantRecordIn(tx jobs.Tx, space, key string, want []byte) error {
 // wantError returns an error if err does not wrap want.
 func wantError(what string, err, want error) error {
 	if !errors.Is(err, want) {
-		return fmt.Errorf("%s returned %v, want an error that wraps %q", what, err, want)
+		return fmt.Errorf("the error of %s is %s, want one that wraps %q", what, fmt.Sprint(err), fmt.Sprint(want))
 	}
 	return nil
+}
+
+// same reports whether an error of fn was returned as it is.
+func same(err, want error) bool {
+	return err == want //nolint:errorlint // It must not be wrapped.
 }
 
 // empty returns an error if there is anything in the store.

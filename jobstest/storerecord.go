@@ -178,8 +178,12 @@ func wantKeysIn(tx jobs.Tx, space, prefix, from string, want ...string) error {
 	var got []string
 	for _, r := range list {
 		got = append(got, r.Key)
-		if value, err := tx.Record(space, r.Key); err != nil || string(value) != string(r.Value) {
-			return fmt.Errorf("record %q is %q in the list and %q, %v on its own", r.Key, r.Value, value, err)
+		value, err := tx.Record(space, r.Key)
+		if err != nil {
+			return err
+		}
+		if string(value) != string(r.Value) {
+			return fmt.Errorf("record %q is %q in the list and %q on its own", r.Key, r.Value, value)
 		}
 	}
 	if len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {

@@ -11,3 +11,7 @@ import (
 func TestStore(t *testing.T) {
 	jobstest.TestStore(t, func(*testing.T) jobs.Store { return memory.New() })
 }
+
+func BenchmarkStore(b *testing.B) {
+	jobstest.BenchmarkStore(b, 64, func(*testing.B) jobs.Store { return memory.New() })
+}

@@ -39,7 +39,7 @@ func main() {
 	flag.DurationVar(&o.pace, "pace", 0, "wait so long after each file, to have time to look on or to kill it")
 	flag.StringVar(&o.db, "db", "", "keep the jobs in this `file` (default: one for each directory, in the user's cache)")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: tour [flags] [directory]")
+		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "usage: tour [flags] [directory]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

@@ -1,0 +1,17 @@
+package bolt
+
+import "go.etcd.io/bbolt"
+
+// SetUp does what New does, with the given upgrades.
+func SetUp(db *bbolt.DB, upgrades []func(*bbolt.Bucket) error) (session uint64, err error) {
+	s := &Store{db: db, name: []byte("jobs")}
+	err = s.setUp(upgrades)
+	return s.session, err
+}
+
+// Waiting returns the number of calls that wait for the next commit.
+func (s *Store) Waiting() int {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	return len(s.queue.calls)
+}

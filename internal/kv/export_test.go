@@ -1,0 +1,34 @@
+package kv
+
+import "github.com/embedjobs/jobs"
+
+// Encode returns the parts in which a job is stored.
+func Encode(job *jobs.Job) (head, body, tail []byte, err error) {
+	var h header
+	h.setAsked(job, nil)
+	h.setHappened(job)
+	h.line, h.version = []byte(job.Line), job.Version
+	tail, err = appendTail(nil, job)
+	if len(tail) > 0 {
+		h.flags |= flagTail
+	}
+	return h.appendTo(nil), appendBody(nil, job), tail, err
+}
+
+// Decode puts a job together.
+func Decode(head, body, tail []byte) (*jobs.Job, error) {
+	var h header
+	if err := h.decode(head); err != nil {
+		return nil, err
+	}
+	job := new(jobs.Job)
+	labels := splitLeaf(string(h.leaf))
+	h.fill(job, &labels, string(h.line))
+	if err := decodeBody(body, job); err != nil {
+		return nil, err
+	}
+	if h.flags&flagTail == 0 {
+		return job, nil
+	}
+	return job, decodeTail(tail, job)
+}

@@ -1,0 +1,272 @@
+package jobs_test
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/embedjobs/jobs"
+)
+
+// A world is a bolt file that goes through crashes.
+type world struct {
+	t    *testing.T
+	path string
+	n    int
+	r    *jobs.Runner
+	stop func() error
+}
+
+// boot runs a runner on the file.
+func (w *world) boot(reg *jobs.Registry, opts *jobs.Options) {
+	w.t.Helper()
+	w.r = newRunner(w.t, openBolt(w.t, w.path), reg, opts)
+	w.stop = start(w.t, w.r)
+	synctest.Wait()
+}
+
+// crash leaves the process behind as it is, and goes on with a copy of its file.
+func (w *world) crash() {
+	w.t.Helper()
+	w.n++
+	next := filepath.Join(w.t.TempDir(), "jobs.db")
+	from, err := os.Open(w.path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer from.Close()
+	to, err := os.Create(next)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := io.Copy(to, from); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := to.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.path = next
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	return &world{t: t, path: filepath.Join(t.TempDir(), "jobs.db")}
+}
+
+func TestRunner_Recover(t *testing.T) {
+	block := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	hasty := &jobs.Options{Grace: -1}
+
+	t.Run("a job that ran is queued at once, its attempt counts, its checkpoint stays", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.boot(registry("task", func(ctx context.Context) error {
+				if err := jobs.Checkpoint(ctx, 7); err != nil {
+					return err
+				}
+				return block(ctx)
+			}), hasty)
+			job := enqueue(t, w.r, jobs.Request{Task: "task"})
+			synctest.Wait()
+			w.crash()
+			var restored int
+			w.boot(registry("task", func(ctx context.Context) error {
+				_, err := jobs.Restore(ctx, &restored)
+				return err
+			}), hasty)
+			job = get(t, w.r, job.ID)
+			wantState(t, job, jobs.Succeeded)
+			if job.Attempt != 2 || job.Crashes != 1 && job.Crashes != 0 || restored != 7 || len(job.Errors) != 1 ||
+				job.Errors[0].Kind != jobs.ErrorCrash || !strings.Contains(job.Errors[0].Message, "process died") {
+				t.Errorf("got %+v, restored %d", job, restored)
+			}
+		})
+	})
+
+	t.Run("one that ran alone fails at its limit", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.boot(registry("killer", block), hasty)
+			job := enqueue(t, w.r, jobs.Request{Task: "killer", MaxAttempts: 3})
+			for range 3 {
+				synctest.Wait()
+				wantState(t, get(t, w.r, job.ID), jobs.Running)
+				w.crash()
+				w.boot(registry("killer", block), hasty)
+			}
+			job = get(t, w.r, job.ID)
+			wantState(t, job, jobs.Failed)
+			if job.Attempt != 3 || job.Errors[2].Kind != jobs.ErrorCrash {
+				t.Errorf("got attempt %d, %+v", job.Attempt, job.Errors)
+			}
+		})
+	})
+
+	t.Run("one that was being cancelled is cancelled", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t)
+			reg := registry("deaf", func(context.Context) error { time.Sleep(time.Hour); return nil })
+			w.boot(reg, hasty)
+			job := enqueue(t, w.r, jobs.Request{Task: "deaf"})
+			synctest.Wait()
+			if _, err := w.r.Cancel(t.Context(), job.ID, "enough"); err != nil {
+				t.Fatal(err)
+			}
+			w.crash()
+			w.boot(reg, hasty)
+			wantState(t, get(t, w.r, job.ID), jobs.Cancelled)
+			time.Sleep(2 * time.Hour)
+		})
+	})
+
+	t.Run("the culprit fails and bystanders succeed, even with one attempt", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t)
+			var mu sync.Mutex
+			killed := 0
+			kill := make(chan struct{}, 1)
+			makeRegistry := func() *jobs.Registry {
+				dead := false
+				var reg jobs.Registry
+				handle(&reg, jobs.Task{Name: "killer"}, func(ctx context.Context) error {
+					time.Sleep(time.Second)
+					mu.Lock()
+					killed++
+					dead = true
+					mu.Unlock()
+					kill <- struct{}{}
+					return block(ctx)
+				})
+				handle(&reg, jobs.Task{Name: "bystander"}, func(ctx context.Context) error {
+					select {
+					case <-time.After(time.Minute):
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+					mu.Lock()
+					gone := dead
+					mu.Unlock()
+					if gone { // the process is no more
+						return block(ctx)
+					}
+					return nil
+				})
+				return &reg
+			}
+			w.boot(makeRegistry(), hasty)
+			var reqs []jobs.Request
+			for range 5 {
+				reqs = append(reqs, jobs.Request{Task: "bystander", MaxAttempts: 1})
+			}
+			reqs = append(reqs, jobs.Request{Task: "killer", MaxAttempts: 2})
+			all := enqueueAll(t, w.r, reqs...)
+			for crashes := 0; ; crashes++ {
+				if crashes > 10 {
+					t.Fatal("the process dies again and again")
+				}
+				died := false
+				select {
+				case <-kill:
+					died = true
+				case <-time.After(time.Hour):
+				}
+				if !died {
+					break
+				}
+				w.crash()
+				w.boot(makeRegistry(), hasty)
+			}
+			for _, job := range all[:5] {
+				job = end(t, w.r, job.ID)
+				wantState(t, job, jobs.Succeeded)
+			}
+			job := end(t, w.r, all[5].ID)
+			wantState(t, job, jobs.Failed)
+			if killed > 4 {
+				t.Errorf("the process died %d times", killed)
+			}
+		})
+	})
+
+	t.Run("a suspect runs with no other suspect beside it, others go on", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.boot(registry("task", block), hasty)
+			fill(t, w.r, 4, jobs.Request{Task: "task"})
+			synctest.Wait()
+			for range 2 {
+				w.crash()
+				w.boot(registry("task", block), hasty)
+			}
+			w.crash() // all four have seen two crashes by now
+			g := newGate()
+			w.boot(registry("task", g.handler), hasty)
+			enqueue(t, w.r, jobs.Request{Task: "task"})
+			synctest.Wait()
+			suspects, others := 0, 0
+			for len(g.started) > 0 {
+				if job := <-g.started; job.Crashes >= 2 {
+					suspects++
+				} else {
+					others++
+				}
+			}
+			if suspects != 1 || others != 1 {
+				t.Errorf("%d suspects and %d others run", suspects, others)
+			}
+			close(g.open)
+			synctest.Wait()
+			if n := count(t, w.r, jobs.Query{States: []jobs.State{jobs.Succeeded}}); n != 5 {
+				t.Errorf("%d have succeeded", n)
+			}
+		})
+	})
+
+	t.Run("a job that has ended an attempt by itself is no suspect any more", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.boot(registry("task", block), hasty)
+			fill(t, w.r, 3, jobs.Request{Task: "task"})
+			synctest.Wait()
+			for range 2 {
+				w.crash()
+				w.boot(registry("task", block), hasty)
+			}
+			w.crash()
+			w.boot(registry("task", func(ctx context.Context) error {
+				if jobs.Current(ctx).Snoozes == 0 {
+					return jobs.Snooze(time.Hour, "later")
+				}
+				return block(ctx)
+			}), hasty)
+			time.Sleep(2 * time.Hour)
+			if n := count(t, w.r, jobs.Query{States: []jobs.State{jobs.Running}}); n != 3 {
+				t.Errorf("%d run at once", n)
+			}
+		})
+	})
+
+	t.Run("jobs of a runner that stopped in order are no orphans", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.boot(registry("task", block), hasty)
+			job := enqueue(t, w.r, jobs.Request{Task: "task"})
+			synctest.Wait()
+			if err := w.stop(); err != nil {
+				t.Fatal(err)
+			}
+			w.crash()
+			w.boot(registry("task", nothing), hasty)
+			job = get(t, w.r, job.ID)
+			if job.State != jobs.Succeeded || job.Attempt != 1 || job.Crashes != 0 || len(job.Errors) > 0 {
+				t.Errorf("got %+v", job)
+			}
+		})
+	})
+}
