@@ -92,7 +92,7 @@ func TestTask_Aliases(t *testing.T) {
 }
 
 type sinceArgs struct {
-	Last jobs.ID `json:"last"`
+	Last jobs.ID `json:"last,omitempty"`
 }
 
 func (a *sinceArgs) SetDefaults(last *jobs.Job) {

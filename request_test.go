@@ -49,7 +49,7 @@ func TestRunner_Enqueue_BadInput(t *testing.T) {
 		{"Unique", jobs.Request{Unique: jobs.Unique{Key: "k", Args: true}}},
 		{"Unique", jobs.Request{Unique: jobs.Unique{Args: true, Fields: []string{"a"}}}},
 		{"Unique", jobs.Request{Unique: jobs.Unique{Period: time.Hour}}},
-		{"Unique", jobs.Request{Args: json.RawMessage(`[1]`), Unique: jobs.Unique{Args: true}}},
+		{"arguments", jobs.Request{Args: json.RawMessage(`[1]`), Unique: jobs.Unique{Args: true}}},
 		{"Unique.Key", jobs.Request{Unique: jobs.Unique{Key: long}}},
 		{"Unique.Period", jobs.Request{Unique: jobs.Unique{Key: "k", Period: -1}}},
 		{"Unique.States", jobs.Request{Unique: jobs.Unique{Key: "k", States: []jobs.State{"odd"}}}},
@@ -97,7 +97,7 @@ func TestRunner_Enqueue_Bounds(t *testing.T) {
 			r := newRunner(t, store, registry("task", nothing), nil)
 			full := strings.Repeat("ä", 100)
 			req := jobs.Request{
-				Task: "task", Args: json.RawMessage(`{"a": "ä"}`), Title: full, Queue: full[:100], Group: full, Batch: full, Actor: full,
+				Task: "task", Args: json.RawMessage(`{"a":"ä"}`), Title: full, Queue: full[:100], Group: full, Batch: full, Actor: full,
 				Tags: strings.Split(strings.Repeat(full+",", 31)+full, ","), Meta: manyMeta(64), Priority: -100, MaxAttempts: 10_000,
 				RunAt:   time.Date(2199, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
 				Timeout: 100 * 365 * day, Deadline: time.Date(2199, 12, 31, 0, 0, 0, 0, time.UTC),
