@@ -151,13 +151,19 @@ func (l *jobLog) add(ctx context.Context, attrs slog.Handler, rec slog.Record) {
 		l.dropped++
 		return
 	case l.dropped > 0:
-		l.keep(LogEntry{Time: rec.Time, Level: slog.LevelWarn, Message: fmt.Sprintf("%d records are missing here: the handler logged faster than the store could write", l.dropped)})
-		l.dropped = 0
+		l.keep(l.gap(rec.Time))
 	}
 	l.keep(LogEntry{
 		Time: rec.Time, Level: rec.Level, Message: cut(rec.Message),
 		Attrs: l.encode(ctx, attrs, rec), Source: l.source(rec.PC),
 	})
+}
+
+// gap returns an entry in place of the records that were dropped. It must be called with mu held.
+func (l *jobLog) gap(now time.Time) LogEntry {
+	n := l.dropped
+	l.dropped = 0
+	return LogEntry{Time: now, Level: slog.LevelWarn, Message: fmt.Sprintf("%d records are missing here: the handler logged faster than the store could write", n)}
 }
 
 // keep appends an entry to those that wait. It must be called with mu held.
@@ -279,5 +285,8 @@ func (l *jobLog) close() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.dropped > 0 {
+		l.keep(l.gap(time.Now()))
+	}
 	l.closed = true
 }

@@ -170,7 +170,8 @@ func (q *LogQuery) match(e *LogEntry) bool {
 }
 
 // Log returns the records of a job's log, the oldest first. Those of a job that runs in this
-// process are there at once, others when they are stored, a quarter of a second later.
+// process are there at once, others when they are stored, a quarter of a second later. Who follows
+// sees all of them within that time.
 func (r *Runner) Log(ctx context.Context, id ID, q LogQuery) iter.Seq2[LogEntry, error] {
 	return func(yield func(LogEntry, error) bool) {
 		wake, stop := r.watch(id)

@@ -63,7 +63,7 @@ func (r *Runner) enqueue(ctx context.Context, all []prepared, claims []*claim) (
 // EnqueueTx does what Enqueue does in a transaction of the store, or one of the application's own
 // that the store has wrapped, such as that of bolt's Store.Tx. The jobs exist when it commits.
 func (r *Runner) EnqueueTx(ctx context.Context, tx Tx, reqs ...Request) ([]*Job, error) {
-	all, err := r.prepare(ctx, reqs, func(task string) (*Job, error) { return lastSuccess(tx, task) })
+	all, err := r.prepare(ctx, reqs, func(task string) (*Job, error) { return r.lastSuccess(tx, task) })
 	if err != nil {
 		return nil, err
 	}
@@ -110,23 +110,47 @@ func (r *Runner) inline(all []prepared) []*claim {
 func (r *Runner) lastOf(ctx context.Context) func(string) (*Job, error) {
 	return func(task string) (job *Job, err error) {
 		err = r.store.View(ctx, func(tx Tx) error {
-			job, err = lastSuccess(tx, task)
+			job, err = r.lastSuccess(tx, task)
 			return err
 		})
 		return job, err
 	}
 }
 
-func lastSuccess(tx Tx, task string) (*Job, error) {
-	id, err := recordID(tx, spaceLast, task)
-	if err != nil || id == 0 {
-		return nil, err
+// lastSuccess returns the job of a task, under any of its names, that succeeded last; nil if there
+// is none.
+func (r *Runner) lastSuccess(tx Tx, task string) (last *Job, err error) {
+	names := []string{task}
+	if t := r.registry.lookup(task); t != nil {
+		names = append(names, t.Aliases...)
 	}
-	job, err := tx.Job(id)
-	if errors.Is(err, ErrNotFound) {
-		return nil, nil
+	for _, name := range names {
+		id, err := recordID(tx, spaceLast, name)
+		if err != nil {
+			return nil, err
+		}
+		if id == 0 {
+			continue
+		}
+		job, err := tx.Job(id)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		if err != nil || job.State != Succeeded { // it was removed or retried
+			all, err := collect(tx.Jobs(Query{Task: name, States: []State{Succeeded}, Limit: 1}))
+			if err != nil {
+				return nil, err
+			}
+			if len(all) == 0 {
+				continue
+			}
+			job = all[0]
+		}
+		if last == nil || job.FinishedAt.After(last.FinishedAt) {
+			last = job
+		}
 	}
-	return job, err
+	return last, nil
 }
 
 // redact hides the secret arguments of a job that is about to leave this package.

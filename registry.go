@@ -168,13 +168,20 @@ func (reg *Registry) add(t *task) {
 	}
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
-	for _, name := range append([]string{t.Name}, t.Aliases...) {
-		if taken := reg.tasks[name]; taken != nil {
+	names := append([]string{t.Name}, t.Aliases...)
+	for i, name := range names {
+		taken := reg.tasks[name]
+		if taken == nil && slices.Contains(names[:i], name) {
+			taken = t
+		}
+		if taken != nil {
 			panic(fmt.Sprintf("jobs: task %q: the name %q is taken by task %q", t.Name, name, taken.Name))
 		}
-		if reg.tasks == nil {
-			reg.tasks = make(map[string]*task)
-		}
+	}
+	if reg.tasks == nil {
+		reg.tasks = make(map[string]*task)
+	}
+	for _, name := range names {
 		reg.tasks[name] = t
 	}
 }

@@ -37,22 +37,26 @@ func (r *Runner) Watch(ctx context.Context, id ID) iter.Seq2[*Job, error] {
 		wake, stop := r.watch(id)
 		defer stop()
 		var last *Job
+		var shown time.Time
 		for {
 			job, err := r.Get(ctx, id)
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if last == nil || job.Version != last.Version || !reflect.DeepEqual(job.Progress, last.Progress) {
+			rest := watchEvery - time.Since(shown)
+			moved := last == nil || job.State != last.State || job.Claims != last.Claims ||
+				job.Cancelling != last.Cancelling || job.Generation != last.Generation
+			if moved || rest <= 0 && (job.Version != last.Version || !reflect.DeepEqual(job.Progress, last.Progress)) {
 				if !yield(job, nil) {
 					return
 				}
-				last = job
+				last, shown, rest = job, time.Now(), watchEvery
 			}
 			if job.State.Final() {
 				return
 			}
-			if err := r.await(ctx, id, wake); err != nil {
+			if err := r.await(ctx, id, wake, rest); err != nil {
 				yield(nil, err)
 				return
 			}
@@ -60,14 +64,18 @@ func (r *Runner) Watch(ctx context.Context, id ID) iter.Seq2[*Job, error] {
 	}
 }
 
-// await waits for a change of a job, or, while it runs in this process, for its progress.
-func (r *Runner) await(ctx context.Context, id ID, wake <-chan struct{}) error {
+// await waits for a change of a job, or for the time to show its progress: when rest of a wait is
+// left, or, while the job runs in this process, after a whole one.
+func (r *Runner) await(ctx context.Context, id ID, wake <-chan struct{}, rest time.Duration) error {
 	r.mu.Lock()
 	running := r.running[id] != nil
 	r.mu.Unlock()
 	tick := r.poll()
-	if running {
-		timer := time.NewTimer(watchEvery)
+	if running || rest > 0 {
+		if rest <= 0 {
+			rest = watchEvery
+		}
+		timer := time.NewTimer(rest)
 		defer timer.Stop()
 		tick = timer.C
 	}

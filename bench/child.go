@@ -54,8 +54,8 @@ func (r *run) startProfile() (stop func(), err error) {
 	}, nil
 }
 
-// childLimit is how long a run may take, with its preparation.
-const childLimit = 10 * time.Minute
+// childLimit is how long a run may take. To make a file of a million jobs takes longest.
+const childLimit = 20 * time.Minute
 
 // runChild runs a case in a process of its own.
 func runChild(ctx context.Context, c Case) ([]Value, error) {

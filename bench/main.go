@@ -6,6 +6,10 @@
 //	go run . -scenario drain -peer goqite    some of them
 //	go run . -postgres start                 with River on a PostgreSQL that it starts
 //
+// It needs a C compiler, for the driver of the SQLite peers; strace, to delay syncs; and, to start a
+// PostgreSQL, initdb, pg_ctl and postgres in PATH. What is not there is left out, and the notes below
+// the table say so.
+//
 // Each run has a process of its own. The systems take turns, in several rounds, and the medians
 // are compared, so that what disturbs the machine disturbs all alike.
 package main
@@ -69,11 +73,13 @@ func bench(o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	if err := p.run(ctx); err != nil {
+	err = p.run(ctx)
+	if len(p.results.rows) == 0 {
 		return err
 	}
+	// After an error, too, what was measured until then is printed.
 	if o.json {
-		return p.printJSON(os.Stdout)
+		return errors.Join(err, p.printJSON(os.Stdout))
 	}
-	return p.print(os.Stdout)
+	return errors.Join(err, p.print(os.Stdout))
 }

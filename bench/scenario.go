@@ -50,9 +50,9 @@ func scenarios(quick bool, delay time.Duration) []scenario {
 	all = slices.DeleteFunc(all, func(s scenario) bool { return !s.quick })
 	for i := range all {
 		s := &all[i]
-		s.Time /= 4
-		s.Jobs /= 3
-		s.peerJobs /= 3
+		s.Time /= 6
+		s.Jobs /= 4
+		s.peerJobs /= 4
 		s.systems = slices.DeleteFunc(slices.Clone(s.systems), func(name string) bool {
 			// The targets need the peers at their best only.
 			return strings.HasPrefix(name, "river") ||
