@@ -228,6 +228,30 @@ func TestRunner_Recover(t *testing.T) {
 		})
 	})
 
+	t.Run("a suspect is not to blame while a job runs beside it that may be the culprit", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.boot(registry("task", block), hasty)
+			req := jobs.Request{Task: "task", MaxAttempts: 1}
+			all := enqueueAll(t, w.r, req, req)
+			for range 2 {
+				w.crash()
+				w.boot(registry("task", block), hasty)
+			}
+			w.crash() // both have seen two crashes by now, and run one at a time
+			w.boot(registry("task", block), hasty)
+			enqueue(t, w.r, jobs.Request{Task: "task"})
+			synctest.Wait()
+			w.crash()
+			w.boot(registry("task", block), hasty)
+			for _, job := range all {
+				if job := get(t, w.r, job.ID); job.State == jobs.Failed {
+					t.Errorf("%v: %s", job, job.Message)
+				}
+			}
+		})
+	})
+
 	t.Run("a job that has ended an attempt by itself is no suspect any more", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			w := newWorld(t)
