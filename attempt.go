@@ -53,6 +53,7 @@ type attempt struct {
 
 	last update // what it had to tell at the end
 
+	tried bool // its end was written, by a transaction that may have committed
 	saved *Job // set by transactions of the loop, for when they have committed
 }
 

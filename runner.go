@@ -136,6 +136,7 @@ type Runner struct {
 	suspect  ID                // the one running job that may kill the process
 	swept    map[string]string // line key → where to go on removing old turns
 	finished []*attempt        // handlers have returned, to be settled
+	doubtful []*Job            // claimed by a commit that failed, but may have happened
 	dirty    []*attempt        // have progress or log records to be stored
 	flushAt  time.Time         // when to store them; zero if there are none
 	dueAt    time.Time         // when to look for due jobs; zero if there are none
@@ -355,6 +356,7 @@ func (r *Runner) next() time.Time {
 // A round is what one transaction of the loop does.
 type round struct {
 	now      time.Time
+	doubtful []*Job
 	finished []*attempt
 	flush    []update
 	release  []*attempt
@@ -419,11 +421,14 @@ func (r *Runner) done(w *round) {
 }
 
 func (w *round) empty() bool {
-	return len(w.finished)+len(w.flush)+len(w.release)+len(w.claims) == 0 && !w.due
+	return len(w.doubtful)+len(w.finished)+len(w.flush)+len(w.release)+len(w.claims) == 0 && !w.due
 }
 
 // split returns rounds that do one thing each.
 func (w *round) split() (parts []*round) {
+	for _, job := range w.doubtful {
+		parts = append(parts, &round{now: w.now, doubtful: []*Job{job}})
+	}
 	for _, a := range w.finished {
 		parts = append(parts, &round{now: w.now, finished: []*attempt{a}})
 	}
@@ -441,8 +446,8 @@ func (w *round) split() (parts []*round) {
 
 // collect takes what is to be done out of the runner's state. It must be called with mu held.
 func (r *Runner) collect(now time.Time) *round {
-	w := &round{now: now, finished: r.finished}
-	r.finished = nil
+	w := &round{now: now, doubtful: r.doubtful, finished: r.finished}
+	r.doubtful, r.finished = nil, nil
 	if !r.flushAt.IsZero() && !r.flushAt.After(now) {
 		for _, a := range r.dirty {
 			a.dirty = false
@@ -471,6 +476,11 @@ func (r *Runner) collect(now time.Time) *round {
 
 // write is the transaction of a round. It may run more than once.
 func (r *Runner) write(tx Tx, w *round) error {
+	for _, job := range w.doubtful {
+		if err := r.unclaim(tx, job, w.now); err != nil {
+			return err
+		}
+	}
 	for _, a := range w.finished {
 		if err := r.settle(tx, a, w.now); err != nil {
 			return err
@@ -512,7 +522,9 @@ func (r *Runner) putBack(w *round) {
 	if w.due {
 		r.dueAt = w.now
 	}
+	r.doubtful = append(r.doubtful, w.doubtful...)
 	for _, c := range w.claims {
+		r.doubtful = append(r.doubtful, c.jobs...)
 		c.queue.reserved -= c.n
 		c.queue.ready = true
 	}
@@ -576,7 +588,7 @@ func (r *Runner) drain(d time.Duration) bool {
 	for {
 		err := r.pass(r.base)
 		r.mu.Lock()
-		left := len(r.running)
+		left := len(r.running) + len(r.doubtful)
 		for _, q := range r.queues {
 			left += q.reserved // by an Enqueue under way
 		}
