@@ -78,7 +78,7 @@ func TestRunner_Events_Restart(t *testing.T) {
 				var wg sync.WaitGroup
 				for range 8 {
 					wg.Go(func() {
-						for range 100 {
+						for range 25 {
 							if _, err := r.Enqueue(t.Context(), jobs.Request{Task: "task"}); err != nil {
 								t.Error(err)
 							}
@@ -93,7 +93,7 @@ func TestRunner_Events_Restart(t *testing.T) {
 						t.Fatalf("event %d follows %d", e.Seq, last)
 					}
 					last = e.Seq
-					if n++; n%1500 == 0 {
+					if n++; n%400 == 0 {
 						break
 					}
 				}
@@ -104,8 +104,8 @@ func TestRunner_Events_Restart(t *testing.T) {
 				}
 			}
 			r := newRunner(t, openBolt(t, path), registry("task", nothing), keepEvents)
-			if n += len(readEvents(t, r, last)); n != 4*800*3 {
-				t.Errorf("%d events, want %d", n, 4*800*3)
+			if n += len(readEvents(t, r, last)); n != 4*200*3 {
+				t.Errorf("%d events, want %d", n, 4*200*3)
 			}
 		})
 	})
@@ -115,7 +115,7 @@ func TestRunner_Events_Kept(t *testing.T) {
 	onBothNamed(t, "old ones are removed, and numbers go on", func(e env) {
 		t, store := e.t, e.store
 		r := run(t, store, registry("task", nothing), keepEvents)
-		for range 400 {
+		for range 300 {
 			enqueue(t, r, jobs.Request{Task: "task"})
 		}
 		time.Sleep(9 * day)
@@ -123,7 +123,7 @@ func TestRunner_Events_Kept(t *testing.T) {
 			t.Errorf("%d events are left", len(all))
 		}
 		end(t, r, enqueue(t, r, jobs.Request{Task: "task"}).ID)
-		if all := readEvents(t, r, 0); len(all) != 3 || all[0].Seq != 1201 {
+		if all := readEvents(t, r, 0); len(all) != 3 || all[0].Seq != 901 {
 			t.Errorf("events are %+v", all)
 		}
 	})

@@ -124,7 +124,9 @@ func TestLogger_Bounds(t *testing.T) {
 			}), nil)
 			job := enqueue(t, r, jobs.Request{Task: "task"})
 			time.Sleep(time.Hour)
+			s.mu2.Lock()
 			close(s.wait)
+			s.mu2.Unlock()
 			job = end(t, r, job.ID)
 			if took != 250*time.Millisecond {
 				t.Errorf("a record took %v", took)

@@ -52,7 +52,7 @@ func TestRunner_Retention(t *testing.T) {
 		r := run(t, store, registry("task", func(context.Context) error { return jobs.Skip("no") }), &jobs.Options{
 			Keep: map[jobs.State]time.Duration{jobs.Skipped: time.Minute, jobs.Cancelled: -1},
 		})
-		fill(t, r, 1200, jobs.Request{Task: "task"})
+		fill(t, r, 600, jobs.Request{Task: "task"})
 		cancelled := enqueue(t, r, jobs.Request{Task: "task", RunAt: time.Now().Add(day)})
 		if _, err := r.Cancel(t.Context(), cancelled.ID, ""); err != nil {
 			t.Fatal(err)
@@ -121,14 +121,14 @@ func TestRunner_Retention_Log(t *testing.T) {
 	onBothNamed(t, "PruneLogs removes up to a level now", func(e env) {
 		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(ctx context.Context) error {
-			for i := range 2000 {
+			for i := range 600 {
 				jobs.Logger(ctx).Log(ctx, []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn}[i%3], fmt.Sprint(i))
 				time.Sleep(time.Second)
 			}
 			return nil
 		}), nil)
 		job := end(t, r, enqueue(t, r, jobs.Request{Task: "task"}).ID)
-		if err := r.PruneLogs(t.Context(), slog.LevelInfo, 1000*time.Second); err != nil {
+		if err := r.PruneLogs(t.Context(), slog.LevelInfo, 300*time.Second); err != nil {
 			t.Fatal(err)
 		}
 		last := 0
@@ -140,7 +140,7 @@ func TestRunner_Retention_Log(t *testing.T) {
 			last = e.Seq
 			n[e.Level]++
 		}
-		if n[slog.LevelWarn] != 666 || n[slog.LevelDebug] < 333 || n[slog.LevelDebug] > 335 || n[slog.LevelInfo] < 333 || n[slog.LevelInfo] > 335 {
+		if n[slog.LevelWarn] != 200 || n[slog.LevelDebug] < 99 || n[slog.LevelDebug] > 101 || n[slog.LevelInfo] < 99 || n[slog.LevelInfo] > 101 {
 			t.Errorf("left are %v", n)
 		}
 	})

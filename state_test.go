@@ -256,7 +256,7 @@ func TestRunner_Concurrent(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		for i := range 16 {
+		for i := range 8 {
 			r := runners[i%2]
 			wg.Go(func() {
 				for range 20 {

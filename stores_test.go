@@ -23,13 +23,15 @@ type env struct {
 	store jobs.Store
 }
 
-// onBoth runs a case over each store of the module, in a bubble of its own.
+// onBoth runs a case over each store of the module, in a bubble of its own, both at once.
 func onBoth(t *testing.T, test func(env)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
 		synctest.Test(t, func(t *testing.T) { test(env{t, memory.New()}) })
 	})
 	t.Run("bolt", func(t *testing.T) {
+		t.Parallel()
 		synctest.Test(t, func(t *testing.T) { test(env{t, openBolt(t, filepath.Join(t.TempDir(), "jobs.db"))}) })
 	})
 }

@@ -50,6 +50,7 @@ func TestUnique(t *testing.T) {
 			reg := registry("task", nothing)
 			handle(reg, jobs.Task{Name: "other"}, nothing)
 			r := newRunner(t, store, reg, nil)
+			c := c // the stores are tried at once
 			for _, req := range []*jobs.Request{&c.first, &c.second} {
 				if req.Task == "" {
 					req.Task = "task"
