@@ -16,6 +16,8 @@ const (
 	spaceHeld   = "held"   // queue + group → the group has a line of its own
 	spaceUnique = "unique" // key → ID of the job made with it last
 	spaceLast   = "last"   // task → ID of its latest success
+	spaceLog    = "log"    // job ID + number of the first record → a chunk of records
+	spaceLogAge = "logage" // class + time of a chunk's latest record of it + key of the chunk
 	spaceMeta   = "meta"
 )
 

@@ -40,7 +40,7 @@ func (w *world) crash() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }()
 	to, err := os.Create(next)
 	if err != nil {
 		w.t.Fatal(err)
@@ -59,12 +59,19 @@ func newWorld(t *testing.T) *world {
 	return &world{t: t, path: filepath.Join(t.TempDir(), "jobs.db")}
 }
 
-func TestRunner_Recover(t *testing.T) {
-	block := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-	hasty := &jobs.Options{Grace: -1}
+// block is a handler that waits for the end of its context.
+func block(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
 
+// hasty has a runner stop without grace.
+var hasty = &jobs.Options{Grace: -1}
+
+func TestRunner_Recover(t *testing.T) {
 	t.Run("a job that ran is queued at once, its attempt counts, its checkpoint stays", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
 			w.boot(registry("task", func(ctx context.Context) error {
 				if err := jobs.Checkpoint(ctx, 7); err != nil {
@@ -90,7 +97,8 @@ func TestRunner_Recover(t *testing.T) {
 	})
 
 	t.Run("one that ran alone fails at its limit", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
 			w.boot(registry("killer", block), hasty)
 			job := enqueue(t, w.r, jobs.Request{Task: "killer", MaxAttempts: 3})
@@ -109,7 +117,8 @@ func TestRunner_Recover(t *testing.T) {
 	})
 
 	t.Run("one that was being cancelled is cancelled", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
 			reg := registry("deaf", func(context.Context) error { time.Sleep(time.Hour); return nil })
 			w.boot(reg, hasty)
@@ -124,9 +133,12 @@ func TestRunner_Recover(t *testing.T) {
 			time.Sleep(2 * time.Hour)
 		})
 	})
+}
 
+func TestRunner_Recover_Culprit(t *testing.T) {
 	t.Run("the culprit fails and bystanders succeed, even with one attempt", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
 			var mu sync.Mutex
 			killed := 0
@@ -193,9 +205,12 @@ func TestRunner_Recover(t *testing.T) {
 			}
 		})
 	})
+}
 
+func TestRunner_Recover_Suspects(t *testing.T) {
 	t.Run("a suspect runs with no other suspect beside it, others go on", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
 			w.boot(registry("task", block), hasty)
 			fill(t, w.r, 4, jobs.Request{Task: "task"})
@@ -251,7 +266,8 @@ func TestRunner_Recover(t *testing.T) {
 	})
 
 	t.Run("a job that has ended an attempt by itself is no suspect any more", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
 			w.boot(registry("task", block), hasty)
 			fill(t, w.r, 3, jobs.Request{Task: "task"})
@@ -275,7 +291,8 @@ func TestRunner_Recover(t *testing.T) {
 	})
 
 	t.Run("jobs of a runner that stopped in order are no orphans", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
 			w.boot(registry("task", block), hasty)
 			job := enqueue(t, w.r, jobs.Request{Task: "task"})

@@ -463,7 +463,7 @@ func (r *Runner) collect(now time.Time) *round {
 	for _, q := range r.queues {
 		if len(q.ahead) > 0 && (!r.active || now.Sub(q.ahead[0].claimedAt) >= maxAhead) {
 			w.release = append(w.release, q.ahead...)
-			q.ahead, q.brisk, q.ready = nil, 0, true
+			q.ahead, q.ended, q.ready = nil, 0, true
 		}
 		if r.active && q.ready {
 			if c := q.reserve(now); c != nil {

@@ -42,7 +42,7 @@ func (r *Runner) save(tx Tx, u *update) error {
 			return err
 		}
 		a.saved = job
-		return u.log.write(tx, a.id)
+		return writeChunk(tx, a.id, &u.log)
 	})
 	if errors.Is(err, ErrStale) {
 		return nil
@@ -57,7 +57,7 @@ func (u *update) apply(job *Job) {
 	}
 	job.Counters = u.counters
 	job.Warnings, job.LoggedErrors = u.warnings, u.errors
-	job.Logged = u.log.end()
+	job.Logged = u.log.Last
 }
 
 // settle stores the end of an attempt, with all that belongs to it.
@@ -91,7 +91,7 @@ func (r *Runner) settle(tx Tx, a *attempt, now time.Time) error {
 // the jobs it deferred.
 func (r *Runner) ended(tx Tx, u *update, job *Job, now time.Time) error {
 	a := u.attempt
-	if err := u.log.write(tx, a.id); err != nil {
+	if err := writeChunk(tx, a.id, &u.log); err != nil {
 		return err
 	}
 	if job.State != Succeeded {
