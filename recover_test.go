@@ -59,8 +59,8 @@ func newWorld(t *testing.T) *world {
 	return &world{t: t, path: filepath.Join(t.TempDir(), "jobs.db")}
 }
 
-// block is a handler that waits for the end of its context.
-func block(ctx context.Context) error {
+// untilDone is a handler that waits for the end of its context.
+func untilDone(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -77,7 +77,7 @@ func TestRunner_Recover(t *testing.T) {
 				if err := jobs.Checkpoint(ctx, 7); err != nil {
 					return err
 				}
-				return block(ctx)
+				return untilDone(ctx)
 			}), hasty)
 			job := enqueue(t, w.r, jobs.Request{Task: "task"})
 			synctest.Wait()
@@ -100,13 +100,13 @@ func TestRunner_Recover(t *testing.T) {
 		bubble(t, func(e env) {
 			t := e.t
 			w := newWorld(t)
-			w.boot(registry("killer", block), hasty)
+			w.boot(registry("killer", untilDone), hasty)
 			job := enqueue(t, w.r, jobs.Request{Task: "killer", MaxAttempts: 3})
 			for range 3 {
 				synctest.Wait()
 				wantState(t, get(t, w.r, job.ID), jobs.Running)
 				w.crash()
-				w.boot(registry("killer", block), hasty)
+				w.boot(registry("killer", untilDone), hasty)
 			}
 			job = get(t, w.r, job.ID)
 			wantState(t, job, jobs.Failed)
@@ -153,7 +153,7 @@ func TestRunner_Recover_Culprit(t *testing.T) {
 					dead = true
 					mu.Unlock()
 					kill <- struct{}{}
-					return block(ctx)
+					return untilDone(ctx)
 				})
 				handle(&reg, jobs.Task{Name: "bystander"}, func(ctx context.Context) error {
 					select {
@@ -165,7 +165,7 @@ func TestRunner_Recover_Culprit(t *testing.T) {
 					gone := dead
 					mu.Unlock()
 					if gone { // the process is no more
-						return block(ctx)
+						return untilDone(ctx)
 					}
 					return nil
 				})
@@ -212,12 +212,12 @@ func TestRunner_Recover_Suspects(t *testing.T) {
 		bubble(t, func(e env) {
 			t := e.t
 			w := newWorld(t)
-			w.boot(registry("task", block), hasty)
+			w.boot(registry("task", untilDone), hasty)
 			fill(t, w.r, 4, jobs.Request{Task: "task"})
 			synctest.Wait()
 			for range 2 {
 				w.crash()
-				w.boot(registry("task", block), hasty)
+				w.boot(registry("task", untilDone), hasty)
 			}
 			w.crash() // all four have seen two crashes by now
 			g := newGate()
@@ -244,19 +244,20 @@ func TestRunner_Recover_Suspects(t *testing.T) {
 	})
 
 	t.Run("a suspect is not to blame while a job runs beside it that may be the culprit", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
-			w.boot(registry("task", block), hasty)
+			w.boot(registry("task", untilDone), hasty)
 			req := jobs.Request{Task: "task", MaxAttempts: 1}
 			all := enqueueAll(t, w.r, req, req)
 			for range 2 {
 				w.crash()
-				w.boot(registry("task", block), hasty)
+				w.boot(registry("task", untilDone), hasty)
 			}
 			enqueue(t, w.r, jobs.Request{Task: "task"}) // the others run one at a time by now
 			synctest.Wait()
 			w.crash()
-			w.boot(registry("task", block), hasty)
+			w.boot(registry("task", untilDone), hasty)
 			for _, job := range all {
 				if job := get(t, w.r, job.ID); job.State == jobs.Failed {
 					t.Errorf("%v: %s", job, job.Message)
@@ -269,19 +270,19 @@ func TestRunner_Recover_Suspects(t *testing.T) {
 		bubble(t, func(e env) {
 			t := e.t
 			w := newWorld(t)
-			w.boot(registry("task", block), hasty)
+			w.boot(registry("task", untilDone), hasty)
 			fill(t, w.r, 3, jobs.Request{Task: "task"})
 			synctest.Wait()
 			for range 2 {
 				w.crash()
-				w.boot(registry("task", block), hasty)
+				w.boot(registry("task", untilDone), hasty)
 			}
 			w.crash()
 			w.boot(registry("task", func(ctx context.Context) error {
 				if jobs.Current(ctx).Snoozes == 0 {
 					return jobs.Snooze(time.Hour, "later")
 				}
-				return block(ctx)
+				return untilDone(ctx)
 			}), hasty)
 			time.Sleep(2 * time.Hour)
 			if n := count(t, w.r, jobs.Query{States: []jobs.State{jobs.Running}}); n != 3 {
@@ -294,7 +295,7 @@ func TestRunner_Recover_Suspects(t *testing.T) {
 		bubble(t, func(e env) {
 			t := e.t
 			w := newWorld(t)
-			w.boot(registry("task", block), hasty)
+			w.boot(registry("task", untilDone), hasty)
 			job := enqueue(t, w.r, jobs.Request{Task: "task"})
 			synctest.Wait()
 			if err := w.stop(); err != nil {

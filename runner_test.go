@@ -166,8 +166,9 @@ func TestRunner_Run_StopAgain(t *testing.T) {
 
 func TestRunner_Run(t *testing.T) {
 	t.Run("it stops cleanly when it is stopped before it begins", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
-			r := newRunner(t, store, registry("task", nothing), nil)
+		onMemory(t, func(e env) {
+			t := e.t
+			r := newRunner(t, e.store, registry("task", nothing), nil)
 			ctx, stop := context.WithCancel(t.Context())
 			stop()
 			if err := r.Run(ctx); err != nil {
