@@ -122,18 +122,18 @@ func (a *attempt) decide(job *Job, now time.Time) State {
 		job.Result, job.Message = a.result, ""
 		return Succeeded
 	case o != nil && o.state == Succeeded:
-		job.Result, job.Partial, job.Message = a.result, true, a.err.Error()
+		job.Result, job.Partial, job.Message = a.result, true, a.text
 		job.Warnings++
 		return Succeeded
 	case o != nil && o.state == Skipped:
-		job.Message = a.err.Error()
+		job.Message = a.text
 		return Skipped
 	case job.Cancelling:
 		return Cancelled
 	case o != nil && o.state == Scheduled:
 		job.Attempt--
 		job.Snoozes++
-		job.Message = a.err.Error()
+		job.Message = a.text
 		return due(job, Scheduled, o.in, now)
 	case o == nil && errors.Is(a.stopped, ErrStopping):
 		job.Attempt--
@@ -145,7 +145,7 @@ func (a *attempt) decide(job *Job, now time.Time) State {
 	if errors.As(a.err, &p) {
 		stack = p.stack
 	}
-	message := a.err.Error()
+	message := a.text
 	if errors.Is(a.stopped, ErrTimeout) {
 		kind = ErrorTimeout
 		message = fmt.Sprintf("timed out after %s: %s", now.Sub(job.StartedAt).Round(time.Millisecond), message)
