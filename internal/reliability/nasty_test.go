@@ -190,7 +190,9 @@ var nasties = []nasty{
 	},
 	{
 		name: "it runs again at once, for ever, until its attempts are used up", want: jobs.Failed, task: jobs.Task{MaxAttempts: 500},
-		handler: func(context.Context, *jobs.Runner) (json.RawMessage, error) { return nil, jobs.RetryIn(-time.Hour, errors.New("again")) },
+		handler: func(context.Context, *jobs.Runner) (json.RawMessage, error) {
+			return nil, jobs.RetryIn(-time.Hour, errors.New("again"))
+		},
 		check: func(t *testing.T, _ *jobs.Runner, job *jobs.Job) {
 			if job.Attempt != 500 || len(job.Errors) > 32 {
 				t.Errorf("%d attempts, %d errors", job.Attempt, len(job.Errors))
