@@ -120,7 +120,7 @@ func TestFault_run(t *testing.T) {
 	t.Parallel()
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
-			for n := 1; n <= scale(15, 40, 150); n += 2 {
+			for n := 1; n <= scale(7, 40, 150); n += 2 {
 				synctest.Test(t, func(t *testing.T) { failOnce(t, n, 1+3*(n%5), f.meta, f.err) })
 			}
 		})

@@ -220,7 +220,7 @@ func (w *witness) check(ctx context.Context, store jobs.Store) error {
 // TestKill kills a process that works, again and again.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	kills := scale(4, 15, 300)
+	kills := scale(4, 15, 200)
 	seed := seedOf(t)
 	rng := rand.New(rand.NewPCG(seed, 2))
 	path := filepath.Join(t.TempDir(), "jobs.db")

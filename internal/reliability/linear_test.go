@@ -163,7 +163,7 @@ func TestLinearizable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			seed := seedOf(t)
 			n := 0
-			for i := range scale(3, 20, 300) {
+			for i := range scale(3, 20, 200) {
 				h := concurrent(t, open(), rand.New(rand.NewPCG(seed, uint64(i))))
 				n += len(h.ops)
 				if r := porcupine.CheckOperationsTimeout(linear(), h.ops, 20*time.Second); r != porcupine.Ok {

@@ -175,7 +175,7 @@ func TestModel(t *testing.T) {
 	t.Parallel()
 	dir := memoryDir(t)
 	n := 0
-	setRapid(t, "checks", fmt.Sprint(scale(25, 400, 4_000)))
+	setRapid(t, "checks", fmt.Sprint(scale(25, 300, 2_000)))
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
 		path := filepath.Join(dir, fmt.Sprint(n, ".db"))
