@@ -276,10 +276,23 @@ func (s *Store) commit(btx *bbolt.Tx, id int, tx *kv.Tx) (err error) {
 	}
 	s.deliveries.announce(id, tx.Changes())
 	if err := btx.Commit(); err != nil {
+		s.doubt(id, tx.Changes())
 		return err
 	}
 	s.deliveries.committed(id)
 	return nil
+}
+
+// doubt tells the subscribers of a commit that has failed after it had happened: when the sync of the
+// meta page fails, everything is written and seen by the next transaction.
+func (s *Store) doubt(id int, changes []jobs.Change) {
+	s.deliveries.announce(id, slices.Clone(changes))
+	btx, err := s.db.Begin(true)
+	if err != nil {
+		return
+	}
+	s.deliveries.begin(btx.ID()) // tells, if this is a later one
+	_ = btx.Rollback()
 }
 
 // run runs the function of a call, once more if need be.
