@@ -399,6 +399,32 @@ func TestNasty_hostTransaction(t *testing.T) {
 	}
 	ctx := t.Context()
 	req := jobs.Request{Task: "test.log"}
+	misuse(t, db, store, r, req)
+	if n, err := r.Count(ctx, jobs.Query{}); n != 1 || err != nil {
+		t.Errorf("there are %d jobs, %v; want 1", n, err)
+	}
+	if _, err := r.Enqueue(ctx, req); err != nil {
+		t.Errorf("after all that: %v", err)
+	}
+	if err := errors.Join(jobstest.Check(ctx, store), store.Close()); err != nil {
+		t.Error(err)
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		_, err := store.Tx(tx).Job(1)
+		return err
+	})
+	if !errors.Is(err, jobs.ErrClosed) {
+		t.Errorf("a store that is closed: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// misuse makes one job in order, and tries others that must not be.
+func misuse(t *testing.T, db *bbolt.DB, store *bolt.Store, r *jobs.Runner, req jobs.Request) {
+	t.Helper()
+	ctx := t.Context()
 	var kept jobs.Tx
 	wantErr := func(what string, err error) {
 		t.Helper()
@@ -406,7 +432,7 @@ func TestNasty_hostTransaction(t *testing.T) {
 			t.Errorf("%s: no error", what)
 		}
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
+	err := db.Update(func(tx *bbolt.Tx) error {
 		kept = store.Tx(tx)
 		_, err := r.EnqueueTx(ctx, kept, req)
 		return err
@@ -447,23 +473,50 @@ func TestNasty_hostTransaction(t *testing.T) {
 			panic("oh")
 		})
 	}()
-	if n, err := r.Count(ctx, jobs.Query{}); n != 1 || err != nil {
-		t.Errorf("there are %d jobs, %v; want 1", n, err)
-	}
-	if _, err := r.Enqueue(ctx, req); err != nil {
-		t.Errorf("after all that: %v", err)
-	}
-	if err := errors.Join(jobstest.Check(ctx, store), store.Close()); err != nil {
-		t.Error(err)
-	}
-	err = db.View(func(tx *bbolt.Tx) error {
-		_, err := store.Tx(tx).Job(1)
-		return err
+}
+
+// TestNasty_late has a handler return long after its runner gave it up, while its job runs again.
+func TestNasty_late(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		var reg jobs.Registry
+		checkpoint := make(chan error, 1)
+		reg.Handle(jobs.Task{Name: "task"}, func(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
+			claims := jobs.Current(ctx).Claims
+			timer := time.NewTimer(time.Duration(claims) * time.Hour)
+			<-timer.C // whatever becomes of ctx
+			if claims == 1 {
+				checkpoint <- jobs.Checkpoint(ctx, "late")
+			}
+			return json.RawMessage(fmt.Sprint(claims)), nil
+		})
+		r, err := jobs.NewRunner(store, &reg, &jobs.Options{Grace: -1, Abandon: time.Second, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		job := jobstest.Enqueue(t, r, jobs.Request{Task: "task"})
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		if err := r.Run(ctx); err == nil {
+			t.Error("Run does not say that it gave up")
+		}
+		again, halt := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Run(again) }()
+		timer := time.NewTimer(90 * time.Minute)
+		<-timer.C
+		if err := <-checkpoint; !errors.Is(err, jobs.ErrStale) {
+			t.Errorf("a late Checkpoint returned %v, want ErrStale", err)
+		}
+		if now, err := r.Get(t.Context(), job.ID); err != nil || now.State != jobs.Running || now.Claims != 2 || now.Result != nil || now.Checkpoint != nil {
+			t.Errorf("after the late return the job is %+v, %v", now, err)
+		}
+		if end, err := r.Wait(t.Context(), job.ID); err != nil || string(end.Result) != "2" {
+			t.Errorf("the job has ended as %+v, %v", end, err)
+		}
+		halt()
+		if err := errors.Join(<-done, jobstest.Check(context.Background(), store), store.Close()); err != nil {
+			t.Error(err)
+		}
 	})
-	if !errors.Is(err, jobs.ErrClosed) {
-		t.Errorf("a store that is closed: %v", err)
-	}
-	if err := db.Close(); err != nil {
-		t.Error(err)
-	}
 }

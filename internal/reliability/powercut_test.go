@@ -98,7 +98,7 @@ func (rec *recording) verify(ctx context.Context, path string, img *image) (err 
 // memoryDir returns a directory that is kept in memory, if the system has one.
 func memoryDir(t *testing.T) string {
 	t.Helper()
-	if dir, err := os.MkdirTemp("/dev/shm", "jobs-"); err == nil {
+	if dir, err := os.MkdirTemp("/dev/shm", "jobs-"); err == nil { //nolint:usetesting // TempDir is on a disk
 		t.Cleanup(func() { _ = os.RemoveAll(dir) })
 		return dir
 	}

@@ -127,7 +127,7 @@ func soak(length, between time.Duration) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "jobs.db")
 	began := time.Now()
 	w := watch{enqueued: make(map[string]time.Time)}
