@@ -320,13 +320,20 @@ func (w *world) logs(ctx context.Context, all map[jobs.ID]*jobs.Job) error {
 		if job.State != jobs.Succeeded || n == 0 {
 			continue
 		}
+		attempts := make(map[int]bool)
 		for e, err := range w.runner.Log(ctx, id, jobs.LogQuery{Level: slog.LevelInfo}) {
 			if err != nil {
 				errs = append(errs, fmt.Errorf("the log of %v: %w", job, err))
 				break
 			}
+			attempts[e.Attempt] = true
 			if e.Attempt == job.Attempt {
 				n--
+			}
+		}
+		for _, e := range job.Errors {
+			if e.Kind == jobs.ErrorReturned && !attempts[e.Attempt] {
+				errs = append(errs, fmt.Errorf("%v has lost the log of attempt %d", job, e.Attempt))
 			}
 		}
 		if n > 0 || job.Result == nil || job.Task == "note" && job.Counters["notes"] == 0 {
