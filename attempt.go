@@ -50,11 +50,13 @@ type attempt struct {
 	// How it ended; set by the worker before it hands the attempt over.
 	result  json.RawMessage
 	err     error
+	text    string // of err
 	retryIn time.Duration
 	stopped error // the cause, if it was cancelled before it ended
 
 	last update // what it had to tell at the end
 
+	tried bool // its end was written, by a transaction that may have committed
 	saved *Job // set by transactions of the loop, for when they have committed
 }
 
@@ -293,6 +295,7 @@ func (a *attempt) conclude(started time.Time) {
 	}
 	a.queue.lasted(time.Since(started))
 	r.mu.Unlock()
+	a.text = a.words()
 	if a.mayRetry() {
 		a.retryIn = a.backoff()
 	}
@@ -310,6 +313,22 @@ func (a *attempt) conclude(started time.Time) {
 			r.opts.Logger.Warn("jobs: cannot remove a temporary directory", "job", a.id, "err", err)
 		}
 	}
+}
+
+// words returns the text of the handler's error. The methods of an error are code of the
+// application, which may panic, as that of a nil pointer does, and has no place in a transaction.
+func (a *attempt) words() (text string) {
+	if a.err == nil {
+		return ""
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			a.err = &panicError{v, stacks.Panic()}
+			text = shorten(a.err.Error(), 8<<10)
+		}
+	}()
+	kindOf(a.err)
+	return shorten(a.err.Error(), 8<<10)
 }
 
 // mayRetry reports whether it is the retry policy that decides what follows.

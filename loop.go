@@ -9,6 +9,7 @@ import (
 // A round is what one transaction of the loop does.
 type round struct {
 	now      time.Time
+	doubtful []*Job
 	finished []*attempt
 	flush    []update
 	release  []*attempt
@@ -73,11 +74,14 @@ func (r *Runner) done(w *round) {
 }
 
 func (w *round) empty() bool {
-	return len(w.finished)+len(w.flush)+len(w.release)+len(w.claims) == 0 && !w.due
+	return len(w.doubtful)+len(w.finished)+len(w.flush)+len(w.release)+len(w.claims) == 0 && !w.due
 }
 
 // split returns rounds that do one thing each.
 func (w *round) split() (parts []*round) {
+	for _, job := range w.doubtful {
+		parts = append(parts, &round{now: w.now, doubtful: []*Job{job}})
+	}
 	for _, a := range w.finished {
 		parts = append(parts, &round{now: w.now, finished: []*attempt{a}})
 	}
@@ -95,8 +99,8 @@ func (w *round) split() (parts []*round) {
 
 // collect takes what is to be done out of the runner's state. It must be called with mu held.
 func (r *Runner) collect(now time.Time) *round {
-	w := &round{now: now, finished: r.finished}
-	r.finished = nil
+	w := &round{now: now, doubtful: r.doubtful, finished: r.finished}
+	r.doubtful, r.finished = nil, nil
 	if !r.flushAt.IsZero() && !r.flushAt.After(now) {
 		for _, a := range r.dirty {
 			a.dirty = false
@@ -125,6 +129,11 @@ func (r *Runner) collect(now time.Time) *round {
 
 // write is the transaction of a round. It may run more than once.
 func (r *Runner) write(tx Tx, w *round) error {
+	for _, job := range w.doubtful {
+		if err := r.unclaim(tx, job, w.now); err != nil {
+			return err
+		}
+	}
 	for _, a := range w.finished {
 		if err := r.settle(tx, a, w.now); err != nil {
 			return err
@@ -166,7 +175,9 @@ func (r *Runner) putBack(w *round) {
 	if w.due {
 		r.dueAt = w.now
 	}
+	r.doubtful = append(r.doubtful, w.doubtful...)
 	for _, c := range w.claims {
+		r.doubtful = append(r.doubtful, c.jobs...)
 		c.queue.reserved -= c.n
 		c.queue.ready = true
 	}

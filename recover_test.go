@@ -243,6 +243,29 @@ func TestRunner_Recover_Suspects(t *testing.T) {
 		})
 	})
 
+	t.Run("a suspect is not to blame while a job runs beside it that may be the culprit", func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
+			w := newWorld(t)
+			w.boot(registry("task", untilDone), hasty)
+			req := jobs.Request{Task: "task", MaxAttempts: 1}
+			all := enqueueAll(t, w.r, req, req)
+			for range 2 {
+				w.crash()
+				w.boot(registry("task", untilDone), hasty)
+			}
+			enqueue(t, w.r, jobs.Request{Task: "task"}) // the others run one at a time by now
+			synctest.Wait()
+			w.crash()
+			w.boot(registry("task", untilDone), hasty)
+			for _, job := range all {
+				if job := get(t, w.r, job.ID); job.State == jobs.Failed {
+					t.Errorf("%v: %s", job, job.Message)
+				}
+			}
+		})
+	})
+
 	t.Run("a job that has ended an attempt by itself is no suspect any more", func(t *testing.T) {
 		bubble(t, func(e env) {
 			t := e.t

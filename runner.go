@@ -38,6 +38,7 @@ type Runner struct {
 	suspect  ID                // the one running job that may kill the process
 	swept    map[string]string // line key → where to go on removing old turns
 	finished []*attempt        // handlers have returned, to be settled
+	doubtful []*Job            // claimed by a commit that failed, but may have happened
 	dirty    []*attempt        // have progress or log records to be stored
 	flushAt  time.Time         // when to store them; zero if there are none
 	dueAt    time.Time         // when to look for due jobs; zero if there are none
@@ -91,6 +92,9 @@ func NewRunner(store Store, registry *Registry, opts *Options) (*Runner, error) 
 // Options.Logger. Only one Run of a runner can be active.
 func (r *Runner) Run(ctx context.Context) error {
 	if err := r.begin(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+			return nil // stopped before it began
+		}
 		return err
 	}
 	defer r.others.Wait()
@@ -284,7 +288,7 @@ func (r *Runner) drain(d time.Duration) bool {
 	for {
 		err := r.pass(r.base)
 		r.mu.Lock()
-		left := len(r.running)
+		left := len(r.running) + len(r.doubtful)
 		for _, q := range r.queues {
 			left += q.reserved // by an Enqueue under way
 		}

@@ -165,6 +165,17 @@ func TestRunner_Run_StopAgain(t *testing.T) {
 }
 
 func TestRunner_Run(t *testing.T) {
+	t.Run("it stops cleanly when it is stopped before it begins", func(t *testing.T) {
+		onMemory(t, func(e env) {
+			t := e.t
+			r := newRunner(t, e.store, registry("task", nothing), nil)
+			ctx, stop := context.WithCancel(t.Context())
+			stop()
+			if err := r.Run(ctx); err != nil {
+				t.Errorf("Run returned %v, want nil", err)
+			}
+		})
+	})
 	t.Run("only one Run is active at a time, one after the other is fine", func(t *testing.T) {
 		onMemory(t, func(e env) {
 			t, store := e.t, e.store
