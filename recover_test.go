@@ -265,7 +265,9 @@ func TestRunner_Recover_Suspects(t *testing.T) {
 			}
 		})
 	})
+}
 
+func TestRunner_Recover_NoSuspects(t *testing.T) {
 	t.Run("a job that has ended an attempt by itself is no suspect any more", func(t *testing.T) {
 		bubble(t, func(e env) {
 			t := e.t

@@ -109,3 +109,22 @@ func TestRunner_Delete(t *testing.T) {
 		})
 	}
 }
+
+func TestRunner_Delete_Started(t *testing.T) {
+	onBothNamed(t, "a job that starts during its Cleanup stays", func(e env) {
+		t, store := e.t, e.store
+		g := newGate()
+		var r *jobs.Runner
+		var reg jobs.Registry
+		handle(&reg, jobs.Task{Name: "task", Cleanup: func(context.Context, *jobs.Job) error {
+			start(t, r)
+			<-g.started
+			return nil
+		}}, g.handler)
+		r = newRunner(t, store, &reg, nil)
+		job := enqueue(t, r, jobs.Request{Task: "task"})
+		wantError(t, r.Delete(t.Context(), job.ID), jobs.ErrState)
+		close(g.open)
+		wantState(t, end(t, r, job.ID), jobs.Succeeded)
+	})
+}
