@@ -131,7 +131,7 @@ type witness struct {
 	starts   int
 }
 
-// watch runs a child until it ends, and kills it after d, unless d is 0.
+// watch runs a child until it ends, and kills it after d.
 func (w *witness) watch(path string, d time.Duration, env ...string) error {
 	exe, err := os.Executable()
 	if err != nil {
@@ -147,12 +147,19 @@ func (w *witness) watch(path string, d time.Duration, env ...string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	if d > 0 {
-		timer := time.AfterFunc(d, func() { _ = cmd.Process.Signal(syscall.SIGKILL) })
-		defer timer.Stop()
+	begun := d.Milliseconds()%4 == 0 // otherwise the time is that since it has begun to work
+	kill := func() { _ = cmd.Process.Signal(syscall.SIGKILL) }
+	timer := time.AfterFunc(time.Minute, kill)
+	if begun {
+		timer.Reset(d)
 	}
+	defer timer.Stop()
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
+		if !begun {
+			begun = true
+			timer.Reset(d)
+		}
 		w.hear(strings.Fields(lines.Text()))
 	}
 	_ = cmd.Wait() // it was killed

@@ -109,7 +109,7 @@ func copyModule(to string) error {
 
 var failedTest = regexp.MustCompile(`(?m)^--- FAIL: (\w+)|^\t*.*/reliability_test\.(Test\w+)\(`)
 
-// try plants the bug, runs the checks, and takes it out again. It returns the tests that failed.
+// try plants the bug, runs the checks, at last the tests of the root package, and takes it out again. It returns the tests that failed.
 func (b *bug) try(dir string) ([]string, error) {
 	path := filepath.Join(dir, b.file)
 	source, err := os.ReadFile(path)
@@ -131,8 +131,12 @@ func (b *bug) try(dir string) ([]string, error) {
 		return nil, fmt.Errorf("it does not compile: %s", out)
 	}
 	found := make(map[string]bool)
-	for _, test := range []string{"TestPowerCut", "TestFault", "TestKill", "TestModel", "TestLinearizable", "TestNasty"} {
-		out, err := command(dir, "test", "-count=1", "-timeout=40s", "-run", "^"+test, "./internal/reliability").CombinedOutput()
+	for _, test := range []string{"TestPowerCut", "TestFault", "TestKill", "TestModel", "TestLinearizable", "TestNasty", "Test"} {
+		pkg := "./internal/reliability"
+		if test == "Test" {
+			pkg = "."
+		}
+		out, err := command(dir, "test", "-count=1", "-timeout=90s", "-run", "^"+test, pkg).CombinedOutput()
 		if err == nil {
 			continue
 		}
