@@ -56,8 +56,9 @@ type attempt struct {
 
 	last update // what it had to tell at the end
 
-	tried bool // its end was written, by a transaction that may have committed
-	saved *Job // set by transactions of the loop, for when they have committed
+	tried bool   // its end was written, by a transaction that may have committed
+	where string // the stack of a handler that does not return, when Run gave up on it
+	saved *Job   // set by transactions of the loop, for when they have committed
 }
 
 // An update is what an attempt has to tell: a snapshot, so that a transaction may run again.
@@ -409,9 +410,7 @@ func (r *Runner) reportStuck(a *attempt) {
 	if ended {
 		return
 	}
-	a.mu.Lock()
-	where := stacks.Of(a.goroutine)
-	a.mu.Unlock()
+	where := stacks.Of(a.worker())
 	a.journal().Logger().Warn("the handler ignores the end of its context", "cause", cause, "since", r.opts.Abandon, "stack", where)
 }
 
@@ -480,6 +479,13 @@ func (u *update) stored() {
 	}
 }
 
+// worker returns the number of the goroutine in which the handler runs, "" before it has started.
+func (a *attempt) worker() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.goroutine
+}
+
 // Stack returns the stack of the goroutine in which the handler of a running job is now. A job that
 // does not run in this process is an error that wraps [ErrState].
 func (r *Runner) Stack(id ID) (string, error) {
@@ -487,10 +493,7 @@ func (r *Runner) Stack(id ID) (string, error) {
 	a := r.running[id]
 	r.mu.Unlock()
 	if a != nil {
-		a.mu.Lock()
-		goroutine := a.goroutine
-		a.mu.Unlock()
-		if text := stacks.Of(goroutine); text != "" {
+		if text := stacks.Of(a.worker()); text != "" {
 			return text, nil
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // Spaces of records.
 const (
 	spaceQueue  = "queue"  // settings: queue name → JSON
-	spaceClock  = "clock"  // virtual times: line key → stamp of the latest claim
+	spaceClock  = "clock"  // virtual times: line key → just after the stamp of the latest claim
 	spaceTurn   = "turn"   // line key + group → the group's last stamp
 	spaceHeld   = "held"   // queue + group → the group has a line of its own
 	spaceUnique = "unique" // key → ID of the job made with it last
@@ -63,9 +63,9 @@ func (r *Runner) move(tx Tx, job *Job, to State, now time.Time) error {
 	return r.record(tx, job, from)
 }
 
-// stamp gives a job its place in line by start-time fair queueing (Goyal, Vin and Cheng, 1996):
-// the virtual time of the line, but after the last job of its own group. So groups take turns,
-// however many jobs each of them has.
+// stamp gives a job its place in line by self-clocked fair queueing (Golestani, 1994): the virtual
+// time of the line, which is just after the job claimed last, but after the last job of its own
+// group. So groups take turns, however many jobs each of them has.
 func stamp(tx Tx, job *Job) error {
 	line := lineKey(job)
 	clock, err := tx.Record(spaceClock, line)
@@ -216,21 +216,22 @@ func (d departure) and(job *Job) departure {
 	return d
 }
 
-// advance moves the virtual times to the stamps of the jobs that left. Turns that lie before them
-// mean nothing any more; up to two are removed for each job, so they cannot pile up.
+// advance moves the virtual times to just after the jobs that left. Turns that lie before them mean
+// nothing any more; up to two are removed for each job, so they cannot pile up.
 func (r *Runner) advance(tx Tx, left map[string]departure) error {
 	for line, d := range left {
 		clock, err := tx.Record(spaceClock, line)
 		if err != nil {
 			return err
 		}
-		if d.stamp > toNumber(clock) {
-			if err := tx.SetRecord(spaceClock, line, fromNumber(d.stamp)); err != nil {
-				return err
-			}
+		now := d.stamp + 1
+		if stored := toNumber(clock); now <= stored {
+			now = stored
+		} else if err := tx.SetRecord(spaceClock, line, fromNumber(now)); err != nil {
+			return err
 		}
 		if d.grouped > 0 {
-			if err := r.sweep(tx, line, max(d.stamp, toNumber(clock)), 2*d.grouped); err != nil {
+			if err := r.sweep(tx, line, now, 2*d.grouped); err != nil {
 				return err
 			}
 		}

@@ -72,6 +72,8 @@ func TestRunner_FairLine_LargeGroup(t *testing.T) {
 		if claimed := o.seen()[before:]; !slices.Contains(claimed, "small") {
 			t.Errorf("the next claims were of %v", claimed)
 		}
+		o.step <- struct{}{} // the small one ends
+		synctest.Wait()
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}

@@ -69,6 +69,9 @@ func (req *Request) check(now time.Time) error {
 	if !req.Deadline.IsZero() && (req.Deadline.After(maxTime) || req.Deadline.Before(now)) {
 		return invalidf("Deadline", "%s is in the past or after the year 2199", req.Deadline)
 	}
+	if !req.Deadline.IsZero() && req.RunAt.After(req.Deadline) {
+		return invalidf("RunAt", "%s is after the deadline %s", req.RunAt, req.Deadline)
+	}
 	return req.Unique.check()
 }
 

@@ -101,7 +101,7 @@ func TestRunner_Enqueue_Bounds(t *testing.T) {
 				Task: "task", Args: json.RawMessage(`{"a":"ä"}`), Title: full, Queue: full[:100], Group: full, Batch: full, Actor: full,
 				Tags: strings.Split(strings.Repeat(full+",", 31)+full, ","), Meta: manyMeta(64), Priority: -100, MaxAttempts: 10_000,
 				RunAt:   time.Date(2199, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
-				Timeout: 100 * 365 * day, Deadline: time.Date(2199, 12, 31, 0, 0, 0, 0, time.UTC),
+				Timeout: 100 * 365 * day, Deadline: time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC),
 			}
 			job := get(t, r, enqueue(t, r, req).ID)
 			got, want := fmt.Sprintf("%+v", job.Request()), fmt.Sprintf("%+v", req)

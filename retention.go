@@ -49,7 +49,9 @@ func (r *Runner) retain(ctx context.Context) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pruneAt = next
+	if r.pruneAt.IsZero() || next.Before(r.pruneAt) { // a job may have ended meanwhile
+		r.pruneAt = next
+	}
 	r.poke()
 }
 

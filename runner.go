@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/embedjobs/jobs/internal/stacks"
 )
 
 // A Runner enqueues, executes and manages the jobs of one registry over one store. All methods but
@@ -208,7 +210,7 @@ func (r *Runner) changed(changes []Change) {
 			} else {
 				r.early[c.ID] = true
 			}
-		case c.State.Final() && !r.pruneAt.IsZero() && r.pruneAt.Equal(never):
+		case c.State.Final() && (r.pruneAt.IsZero() || r.pruneAt.Equal(never)):
 			r.pruneAt, wake = time.Now().Add(pruneEvery), true
 		}
 		if len(r.watchers) > 0 {
@@ -326,6 +328,7 @@ func (r *Runner) abandon() error {
 	names := make([]string, len(left))
 	for i, a := range left {
 		names[i] = fmt.Sprintf("%d (%s)", a.id, a.task.Name)
+		a.where = stacks.Of(a.worker())
 	}
 	gaveUp := fmt.Errorf("jobs: gave up on handlers that ignore the end of their context, of job %s", strings.Join(names, ", "))
 	err := r.store.Update(r.base, func(tx Tx) error {

@@ -117,7 +117,7 @@ func TestRunner_Run_StopAgain(t *testing.T) {
 				}
 				start(t, r)
 				job = end(t, r, job.ID)
-				if job.State != jobs.Succeeded || job.Attempt != 1 || len(job.Errors) != 0 {
+				if job.State != jobs.Succeeded || job.Attempt != 1 || len(job.Errors) != 1 || job.Errors[0].Kind != jobs.ErrorStuck {
 					t.Errorf("got %v, attempt %d, %v", job, job.Attempt, job.Errors)
 				}
 			})

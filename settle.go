@@ -112,8 +112,14 @@ func (r *Runner) ended(tx Tx, u *update, job *Job, now time.Time) error {
 
 // decide says what follows from the way the attempt ended.
 func (a *attempt) decide(job *Job, now time.Time) State {
-	var o *outcome
+	var (
+		o *outcome
+		p *panicError
+	)
 	errors.As(a.err, &o)
+	if errors.As(a.err, &p) && o != nil && o.state != Failed {
+		o = nil // a panic is a failure, even with a value such as that of Skip
+	}
 	if !errors.Is(a.stopped, ErrStopping) {
 		job.Crashes = 0 // it has got to the end of an attempt
 	}
@@ -141,8 +147,7 @@ func (a *attempt) decide(job *Job, now time.Time) State {
 		return Queued
 	}
 	kind, stack := kindOf(a.err), ""
-	var p *panicError
-	if errors.As(a.err, &p) {
+	if p != nil {
 		stack = p.stack
 	}
 	message := a.text
@@ -204,13 +209,17 @@ func (r *Runner) unclaim(tx Tx, claimed *Job, now time.Time) error {
 	return r.move(tx, job, to, now)
 }
 
-// giveBack returns a job to its place in line, as if it had not been claimed.
+// giveBack returns a job to its place in line, as if it had not been claimed. If its handler does not
+// return, the error history says where it was.
 func (r *Runner) giveBack(tx Tx, a *attempt, now time.Time) error {
 	a.saved = nil
 	err := a.change(tx, func(job *Job) error {
 		to := Queued
 		if job.Cancelling {
 			to = Cancelled
+		}
+		if a.where != "" {
+			job.fault(ErrorStuck, "the handler ignored the end of its context, and the runner stopped without it", a.where, now)
 		}
 		job.Attempt--
 		if err := r.move(tx, job, to, now); err != nil {

@@ -44,7 +44,6 @@ type Log struct {
 	logger *slog.Logger
 
 	mu               sync.Mutex
-	scratch          bytes.Buffer // of the JSON handler
 	pending          []Entry
 	size             int // bytes of pending
 	seq              int // number of the last record
@@ -59,7 +58,7 @@ type Log struct {
 // New returns an empty log.
 func New(c Config) *Log {
 	l := &Log{config: c, seq: c.Seq, full: c.Seq > c.Limit, warnings: c.Warnings, errors: c.Errors}
-	l.logger = slog.New(&handler{log: l, host: c.Host, attrs: slog.NewJSONHandler(&l.scratch, attrsOnly)})
+	l.logger = slog.New(newHandler(l, c.Host, func(h slog.Handler) slog.Handler { return h }))
 	return l
 }
 
@@ -82,24 +81,38 @@ var attrsOnly = &slog.HandlerOptions{
 	},
 }
 
-// handler keeps records and passes them on to the host's handler.
+// A handler keeps records and passes them on to the host's handler.
 type handler struct {
-	log   *Log
-	host  slog.Handler
-	attrs slog.Handler
+	log  *Log
+	host slog.Handler
+	// encoders write the attributes of records. Each has a buffer of its own, so that no lock is
+	// held while values are asked for their text, which may itself log.
+	encoders *sync.Pool
+	derive   func(slog.Handler) slog.Handler // adds the attributes and groups of With
+}
+
+type encoder struct {
+	slog.Handler
+	buf bytes.Buffer
+}
+
+func newHandler(log *Log, host slog.Handler, derive func(slog.Handler) slog.Handler) *handler {
+	return &handler{log, host, &sync.Pool{New: func() any {
+		e := new(encoder)
+		e.Handler = derive(slog.NewJSONHandler(&e.buf, attrsOnly))
+		return e
+	}}, derive}
 }
 
 func (h *handler) Enabled(ctx context.Context, level slog.Level) bool {
 	return h.keeps(level) || h.host.Enabled(ctx, level)
 }
 
-func (h *handler) keeps(level slog.Level) bool {
-	return level >= h.log.config.Level.Level()
-}
+func (h *handler) keeps(level slog.Level) bool { return level >= h.log.config.Level.Level() }
 
 func (h *handler) Handle(ctx context.Context, rec slog.Record) error {
 	if h.keeps(rec.Level) {
-		h.log.add(ctx, h.attrs, rec)
+		h.log.add(rec, h.encode(ctx, rec))
 	}
 	if h.host.Enabled(ctx, rec.Level) {
 		return h.host.Handle(ctx, rec)
@@ -108,15 +121,34 @@ func (h *handler) Handle(ctx context.Context, rec slog.Record) error {
 }
 
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &handler{h.log, h.host.WithAttrs(attrs), h.attrs.WithAttrs(attrs)}
+	return newHandler(h.log, h.host.WithAttrs(attrs), func(in slog.Handler) slog.Handler { return h.derive(in).WithAttrs(attrs) })
 }
 
 func (h *handler) WithGroup(name string) slog.Handler {
-	return &handler{h.log, h.host.WithGroup(name), h.attrs.WithGroup(name)}
+	return newHandler(h.log, h.host.WithGroup(name), func(in slog.Handler) slog.Handler { return h.derive(in).WithGroup(name) })
+}
+
+// encode returns the attributes of a record as a JSON object, nil if there are none.
+func (h *handler) encode(ctx context.Context, rec slog.Record) json.RawMessage {
+	e := h.encoders.Get().(*encoder)
+	defer h.encoders.Put(e)
+	e.buf.Reset()
+	rec.Time, rec.Message = time.Time{}, ""
+	if err := e.Handle(ctx, rec); err != nil {
+		return nil
+	}
+	data := bytes.TrimSpace(e.buf.Bytes())
+	switch {
+	case len(data) <= len("{}"):
+		return nil
+	case len(data) > maxEntry:
+		data, _ = json.Marshal(map[string]string{"cut": strings.ToValidUTF8(string(data[:maxEntry]), "")})
+	}
+	return bytes.Clone(data)
 }
 
 // add keeps a record, or drops it if there is no room.
-func (l *Log) add(ctx context.Context, attrs slog.Handler, rec slog.Record) {
+func (l *Log) add(rec slog.Record, attrs json.RawMessage) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.size >= maxPending && !l.closed {
@@ -146,7 +178,7 @@ func (l *Log) add(ctx context.Context, attrs slog.Handler, rec slog.Record) {
 	}
 	l.keep(Entry{
 		Time: rec.Time, Level: rec.Level, Message: cut(rec.Message),
-		Attrs: l.encode(ctx, attrs, rec), Source: l.source(rec.PC),
+		Attrs: attrs, Source: l.source(rec.PC),
 	})
 }
 
@@ -194,23 +226,6 @@ func cut(s string) string {
 		return strings.ToValidUTF8(s[:maxEntry], "") + "… (cut)"
 	}
 	return s
-}
-
-// encode returns the attributes of a record as a JSON object. It must be called with mu held.
-func (l *Log) encode(ctx context.Context, attrs slog.Handler, rec slog.Record) json.RawMessage {
-	rec.Time, rec.Message = time.Time{}, ""
-	l.scratch.Reset()
-	if err := attrs.Handle(ctx, rec); err != nil {
-		return nil
-	}
-	data := bytes.TrimSpace(l.scratch.Bytes())
-	switch {
-	case len(data) <= len("{}"):
-		return nil
-	case len(data) > maxEntry:
-		data, _ = json.Marshal(map[string]string{"cut": strings.ToValidUTF8(string(data[:maxEntry]), "")})
-	}
-	return bytes.Clone(data)
 }
 
 // source names the line of code that logged. It must be called with mu held.
