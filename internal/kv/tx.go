@@ -125,11 +125,13 @@ func (tx *Tx) header(id jobs.ID, h *header) error {
 }
 
 // body reads the body of a job into job.
-func (tx *Tx) body(id jobs.ID, job *jobs.Job) error {
-	tx.key = appendID(tx.key[:0], id)
-	data := tx.b.Get(Body, tx.key)
-	if data == nil {
-		return corrupt(id, Body, errMissing)
+func (tx *Tx) body(id jobs.ID, h *header, job *jobs.Job) error {
+	data := h.body
+	if len(data) == 0 {
+		tx.key = appendID(tx.key[:0], id)
+		if data = tx.b.Get(Body, tx.key); data == nil {
+			return corrupt(id, Body, errMissing)
+		}
 	}
 	if err := decodeBody(data, job); err != nil {
 		return corrupt(id, Body, err)
@@ -155,10 +157,11 @@ func (tx *Tx) load(id jobs.ID, h *header) (*jobs.Job, error) {
 		line = string(h.line)
 	}
 	h.fill(job, labels, line)
-	if err := tx.body(id, job); err != nil {
+	if err := tx.body(id, h, job); err != nil {
 		return nil, err
 	}
 	if h.flags&flagTail != 0 {
+		tx.key = appendID(tx.key[:0], id)
 		data := tx.b.Get(Tail, tx.key)
 		if data == nil {
 			return nil, corrupt(id, Tail, errMissing)
