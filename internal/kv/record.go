@@ -49,7 +49,7 @@ func (tx *Tx) SetRecord(space, key string, value []byte) error {
 		return err
 	}
 	tx.touched++
-	if tx.mode == Through {
+	if tx.mode != Buffered {
 		return tx.writeRecord(k, value)
 	}
 	if tx.records == nil {
