@@ -38,9 +38,9 @@ type Tx struct {
 	leaves   map[string]*leaf
 	lastLeaf *leaf
 	dirty    []*leaf
-	kept     []*leaf            // of committed transactions
-	settled  bool               // this transaction has written what was kept
-	records  map[string]overlay // by bucket key
+	kept     []*leaf             // of committed transactions
+	settled  bool                // this transaction has written what was kept
+	records  map[string]*overlay // by bucket key
 	memo     *memo
 
 	key, key2, value []byte // scratch
