@@ -111,15 +111,16 @@ func (r *Runner) ended(tx Tx, u *update, job *Job, now time.Time) error {
 
 // decide says what follows from the way the attempt ended.
 func (a *attempt) decide(job *Job, now time.Time) State {
-	var o *outcome
-	errors.As(a.err, &o)
 	if !errors.Is(a.stopped, ErrStopping) {
 		job.Crashes = 0 // it has got to the end of an attempt
 	}
-	switch {
-	case a.err == nil:
+	if a.err == nil {
 		job.Result, job.Message = a.result, ""
 		return Succeeded
+	}
+	var o *outcome // on the heap, so not made before it is needed
+	errors.As(a.err, &o)
+	switch {
 	case o != nil && o.state == Succeeded:
 		job.Result, job.Partial, job.Message = a.result, true, a.err.Error()
 		job.Warnings++
