@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
 
+	"github.com/embedjobs/jobs/internal/joblog"
 	"github.com/embedjobs/jobs/internal/stacks"
 )
 
@@ -35,7 +37,7 @@ type attempt struct {
 	mu        sync.Mutex
 	job       *Job     // as stored last by this attempt; replaced, never changed
 	tracker   *Tracker // nil until it is used, because many jobs do not; so is log
-	log       *jobLog
+	log       *joblog.Log
 	report    *Report // the latest one taken from tracker
 	goroutine string
 	deferred  []prepared
@@ -48,11 +50,13 @@ type attempt struct {
 	// How it ended; set by the worker before it hands the attempt over.
 	result  json.RawMessage
 	err     error
+	text    string // of err
 	retryIn time.Duration
 	stopped error // the cause, if it was cancelled before it ended
 
 	last update // what it had to tell at the end
 
+	tried bool // its end was written, by a transaction that may have committed
 	saved *Job // set by transactions of the loop, for when they have committed
 }
 
@@ -61,7 +65,7 @@ type update struct {
 	attempt          *attempt
 	progress         *Report // nil if it has not changed
 	counters         map[string]int64
-	log              chunk
+	log              joblog.Chunk
 	warnings, errors int
 }
 
@@ -128,17 +132,23 @@ func (a *attempt) progress() *Tracker {
 }
 
 // journal returns the attempt's log.
-func (a *attempt) journal() *jobLog {
+func (a *attempt) journal() *joblog.Log {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.log == nil {
-		a.log = newJobLog(a)
+		a.log = joblog.New(joblog.Config{
+			Attempt: a.claimed.Attempt, Seq: a.claimed.Logged, Warnings: a.claimed.Warnings, Errors: a.claimed.LoggedErrors,
+			Limit: a.runner.opts.LogLimit, Level: a.runner.opts.LogLevel, Tell: a.tell,
+			Host: a.runner.opts.Logger.Handler().WithAttrs([]slog.Attr{
+				slog.Uint64("job", uint64(a.id)), slog.String("task", a.task.Name),
+			}),
+		})
 	}
 	return a.log
 }
 
 // used returns the progress tree and the log, if they have been used.
-func (a *attempt) used() (*Tracker, *jobLog) {
+func (a *attempt) used() (*Tracker, *joblog.Log) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.tracker, a.log
@@ -291,18 +301,16 @@ func (a *attempt) conclude(started time.Time) {
 	if a.stuck != nil {
 		a.stuck.Stop()
 	}
-	if time.Since(started) < brisk {
-		a.queue.brisk++
-	} else {
-		a.queue.brisk = 0
-	}
+	a.queue.lasted(time.Since(started))
 	r.mu.Unlock()
+	a.text = a.words()
 	if a.mayRetry() {
 		a.retryIn = a.backoff()
 	}
-	if tracker, log := a.used(); tracker != nil || log != nil {
-		tracker.close()
-		log.close()
+	tracker, log := a.used()
+	tracker.close()
+	if log != nil {
+		log.Close()
 	}
 	a.last = a.snapshot()
 	a.mu.Lock()
@@ -313,6 +321,22 @@ func (a *attempt) conclude(started time.Time) {
 			r.opts.Logger.Warn("jobs: cannot remove a temporary directory", "job", a.id, "err", err)
 		}
 	}
+}
+
+// words returns the text of the handler's error. The methods of an error are code of the
+// application, which may panic, as that of a nil pointer does, and has no place in a transaction.
+func (a *attempt) words() (text string) {
+	if a.err == nil {
+		return ""
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			a.err = &panicError{v, stacks.Panic()}
+			text = shorten(a.err.Error(), 8<<10)
+		}
+	}()
+	kindOf(a.err)
+	return shorten(a.err.Error(), 8<<10)
 }
 
 // mayRetry reports whether it is the retry policy that decides what follows.
@@ -345,7 +369,11 @@ func (r *Runner) handOver(a *attempt, mailbox chan *attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.finished = append(r.finished, a)
-	r.poke()
+	// While much has been claimed ahead, the workers go on without the loop: one commit then
+	// serves many ends.
+	if len(q.ahead) <= aheadJobs/2 || !r.active {
+		r.poke()
+	}
 	if a.settled != nil {
 		r.mu.Unlock()
 		<-a.settled
@@ -395,7 +423,7 @@ func (r *Runner) reportStuck(a *attempt) {
 	a.mu.Lock()
 	where := stacks.Of(a.goroutine)
 	a.mu.Unlock()
-	a.journal().logger().Warn("the handler ignores the end of its context", "cause", cause, "since", r.opts.Abandon, "stack", where)
+	a.journal().Logger().Warn("the handler ignores the end of its context", "cause", cause, "since", r.opts.Abandon, "stack", where)
 }
 
 // tell has the loop store what the attempt has to tell, soon or now.
@@ -432,9 +460,9 @@ const flushEvery = 250 * time.Millisecond
 // snapshot takes what is to be stored next.
 func (a *attempt) snapshot() update {
 	tracker, log := a.used()
-	u := update{attempt: a, log: chunk{last: a.claimed.Logged}, warnings: a.claimed.Warnings, errors: a.claimed.LoggedErrors}
+	u := update{attempt: a, log: joblog.Chunk{Last: a.claimed.Logged}, warnings: a.claimed.Warnings, errors: a.claimed.LoggedErrors}
 	if log != nil {
-		u.log, u.warnings, u.errors = log.take()
+		u.log, u.warnings, u.errors = log.Take()
 	}
 	a.mu.Lock()
 	if tracker != nil {
@@ -458,7 +486,7 @@ func (u *update) stored() {
 		a.job = a.saved
 	}
 	a.mu.Unlock()
-	if log != nil && log.stored(u.log) {
+	if log != nil && log.Stored(u.log) {
 		a.runner.markDirty(a)
 	}
 }

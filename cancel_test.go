@@ -67,7 +67,8 @@ func standingRunner(t *testing.T, store jobs.Store, cleanup func(context.Context
 func TestRunner_Cancel(t *testing.T) {
 	for _, state := range standingStates {
 		t.Run("a job that is "+string(state), func(t *testing.T) {
-			onBoth(t, func(t *testing.T, store jobs.Store) {
+			onBoth(t, func(e env) {
+				t, store := e.t, e.store
 				r := standingRunner(t, store, nil)
 				job := standing(t, r, state)
 				_, err := r.Cancel(jobs.WithActor(t.Context(), "user:ada"), job.ID, "")
@@ -91,13 +92,16 @@ func TestRunner_Cancel(t *testing.T) {
 	}
 
 	t.Run("a missing job is not found", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			r := newRunner(t, store, registry("task", nothing), nil)
 			_, err := r.Cancel(t.Context(), 7, "")
 			wantError(t, err, jobs.ErrNotFound)
 		})
 	})
+}
 
+func TestRunner_Cancel_Running(t *testing.T) {
 	for _, c := range []struct {
 		returns error
 		want    jobs.State
@@ -111,7 +115,8 @@ func TestRunner_Cancel(t *testing.T) {
 		{jobs.Partial(errBroken), jobs.Succeeded},
 	} {
 		t.Run(fmt.Sprintf("a handler that returns %v ends as %s", c.returns, c.want), func(t *testing.T) {
-			onMemory(t, func(t *testing.T, store jobs.Store) {
+			onMemory(t, func(e env) {
+				t, store := e.t, e.store
 				var cause error
 				r := run(t, store, registry("task", func(ctx context.Context) error {
 					<-ctx.Done()
@@ -139,7 +144,8 @@ func TestRunner_Cancel(t *testing.T) {
 
 	t.Run("one between the claim and the start of the handler is not lost", func(t *testing.T) {
 		for _, inline := range []bool{true, false} {
-			onBoth(t, func(t *testing.T, store jobs.Store) {
+			onBoth(t, func(e env) {
+				t, store := e.t, e.store
 				s := &spy{Store: store}
 				var ran atomic.Bool
 				r := newRunner(t, s, registry("task", func(ctx context.Context) error {
@@ -173,7 +179,8 @@ func TestRunner_Cancel(t *testing.T) {
 }
 
 func TestRunner_All(t *testing.T) {
-	onBothNamed(t, "they change what the query selects, however many", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "they change what the query selects, however many", func(e env) {
+		t, store := e.t, e.store
 		r := newRunner(t, store, registry("task", nothing), nil)
 		var reqs []jobs.Request
 		for i := range 1800 {
@@ -217,7 +224,7 @@ func TestRunner_All(t *testing.T) {
 }
 
 // onBothNamed is a single subtest on both stores.
-func onBothNamed(t *testing.T, name string, test func(t *testing.T, store jobs.Store)) {
+func onBothNamed(t *testing.T, name string, test func(env)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { onBoth(t, test) })
 }

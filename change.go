@@ -33,7 +33,10 @@ func (r *Runner) Delete(ctx context.Context, id ID) error {
 	if err != nil {
 		return err
 	}
-	return r.remove(ctx, job)
+	if err := r.clean(ctx, job); err != nil {
+		return err
+	}
+	return r.store.Update(ctx, func(tx Tx) error { return r.remove(tx, id) })
 }
 
 // CancelAll cancels all jobs that a query selects and that have not ended, and returns how many.
@@ -60,20 +63,13 @@ func (r *Runner) RetryAll(ctx context.Context, q Query) (int, error) {
 // DeleteAll removes all jobs that a query selects, but for those that run. It returns how many.
 // See CancelAll.
 func (r *Runner) DeleteAll(ctx context.Context, q Query) (int, error) {
-	n := 0
+	total := 0
 	err := r.each(ctx, q, func(s State) bool { return s != Running }, func(all []*Job) error {
-		for _, job := range all {
-			err := r.remove(ctx, job)
-			if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrState) {
-				return err
-			}
-			if err == nil {
-				n++
-			}
-		}
-		return nil
+		n, err := r.removeAll(ctx, all)
+		total += n
+		return err
 	})
-	return n, err
+	return total, err
 }
 
 func (r *Runner) cancel(ctx context.Context, tx Tx, job *Job, reason string) error {
@@ -222,8 +218,8 @@ func (r *Runner) each(ctx context.Context, q Query, suits func(State) bool, fn f
 	}
 }
 
-// remove removes a job with all that belongs to it.
-func (r *Runner) remove(ctx context.Context, job *Job) error {
+// clean calls the cleanup of a job that is to be removed.
+func (r *Runner) clean(ctx context.Context, job *Job) error {
 	if job.State == Running {
 		return fmt.Errorf("%w: %v runs; cancel it first", ErrState, job)
 	}
@@ -232,35 +228,66 @@ func (r *Runner) remove(ctx context.Context, job *Job) error {
 			return fmt.Errorf("jobs: cleanup of %v: %w", job, err)
 		}
 	}
-	return r.store.Update(ctx, func(tx Tx) error {
-		now, err := tx.Job(job.ID)
-		if err != nil {
-			return err
+	return nil
+}
+
+// removeAll removes jobs in one transaction and returns how many. Those that are gone or have
+// started meanwhile do not count. The error has those of the cleanups, whose jobs stay.
+func (r *Runner) removeAll(ctx context.Context, all []*Job) (n int, err error) {
+	var clean []*Job
+	for _, job := range all {
+		if e := r.clean(ctx, job); e != nil {
+			err = errors.Join(err, e)
+		} else {
+			clean = append(clean, job)
 		}
-		if now.State == Running {
-			return fmt.Errorf("%w: %v has just started", ErrState, now)
-		}
-		if now.Unique != "" {
-			id, err := recordID(tx, spaceUnique, now.Unique)
+	}
+	if len(clean) == 0 {
+		return 0, err
+	}
+	return n, errors.Join(err, r.store.Update(ctx, func(tx Tx) error {
+		n = 0
+		for _, job := range clean {
+			err := r.remove(tx, job.ID)
+			if errors.Is(err, ErrNotFound) || errors.Is(err, ErrState) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
-			if id == now.ID {
-				if err := tx.SetRecord(spaceUnique, now.Unique, nil); err != nil {
-					return err
-				}
-			}
+			n++
 		}
-		if err := removeLog(tx, now.ID); err != nil {
+		return nil
+	}))
+}
+
+// remove removes a job with all that belongs to it.
+func (r *Runner) remove(tx Tx, id ID) error {
+	job, err := tx.Job(id)
+	if err != nil {
+		return err
+	}
+	if job.State == Running {
+		return fmt.Errorf("%w: %v has just started", ErrState, job)
+	}
+	if job.Unique != "" {
+		holder, err := recordID(tx, spaceUnique, job.Unique)
+		if err == nil && holder == id {
+			err = tx.SetRecord(spaceUnique, job.Unique, nil)
+		}
+		if err != nil {
 			return err
 		}
-		state := now.State
-		if err := tx.Remove(now.ID); err != nil {
-			return err
-		}
-		now.State = ""
-		return r.record(tx, now, state)
-	})
+	}
+	if err := removeLog(tx, id); err != nil {
+		return err
+	}
+	if err := tx.Remove(id); err != nil {
+		return err
+	}
+	from := job.State
+	job.State = ""
+	return r.record(tx, job, from)
 }
 
 // Edit changes what was asked for of a job that has not started: arguments, title, queue,

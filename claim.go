@@ -16,12 +16,15 @@ const (
 	spaceHeld   = "held"   // queue + group → the group has a line of its own
 	spaceUnique = "unique" // key → ID of the job made with it last
 	spaceLast   = "last"   // task → ID of its latest success
+	spaceLog    = "log"    // job ID + number of the first record → a chunk of records
+	spaceLogAge = "logage" // class + time of a chunk's latest record of it + key of the chunk
 	spaceMeta   = "meta"
 )
 
 const (
 	maxRound = 1000 // jobs that are promoted, held or released in one transaction, besides claims
 	suspects = 2    // crashes after which a job runs with no other suspect beside it
+	certain  = 10   // crashes after which it is to blame, whatever ran beside it
 )
 
 // A claim takes up to n jobs of a queue out of its line.
@@ -381,8 +384,15 @@ func (r *Runner) recover(ctx context.Context) (queues []string, err error) {
 				orphans = append(orphans, job)
 			}
 		}
+		fresh := 0
 		for _, job := range orphans {
-			if err := r.recoverOne(tx, job, len(orphans) == 1, time.Now()); err != nil {
+			if job.Crashes < suspects {
+				fresh++
+			}
+		}
+		for _, job := range orphans {
+			blamed := len(orphans) == 1 || job.Crashes >= suspects && fresh == 0 || job.Crashes >= certain
+			if err := r.recoverOne(tx, job, blamed, time.Now()); err != nil {
 				return err
 			}
 		}
@@ -418,14 +428,14 @@ func (r *Runner) isOrphan(job *Job) bool {
 	return job.Session != r.session && r.running[job.ID] == nil
 }
 
-// recoverOne queues an orphan again. It is to blame for the crash if it ran alone, or alone among
-// suspects; only then the crash can use up its last attempt.
-func (r *Runner) recoverOne(tx Tx, job *Job, alone bool, now time.Time) error {
+// recoverOne queues an orphan again. It is to blame for the crash if it ran alone, or if it is a
+// suspect and nothing ran beside it that may be one tomorrow; only then the crash can use up its last
+// attempt. Where there is always something new beside it, it is to blame after many crashes.
+func (r *Runner) recoverOne(tx Tx, job *Job, blamed bool, now time.Time) error {
 	if job.Cancelling {
 		job.Message = "cancelled; the process died before the handler had returned"
 		return r.move(tx, job, Cancelled, now)
 	}
-	blamed := alone || job.Crashes >= suspects
 	job.Crashes++
 	job.fault(ErrorCrash, fmt.Sprintf("the process died while attempt %d ran", job.Attempt), "", now)
 	if blamed && job.Attempt >= job.MaxAttempts {

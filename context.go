@@ -57,7 +57,7 @@ func Progress(ctx context.Context) *Tracker {
 // time; after that its records are dropped, and the log says so.
 func Logger(ctx context.Context) *slog.Logger {
 	if a := current(ctx); a != nil {
-		return a.journal().logger()
+		return a.journal().Logger()
 	}
 	return slog.Default()
 }

@@ -19,7 +19,8 @@ import (
 )
 
 func TestCheckpoint(t *testing.T) {
-	onBothNamed(t, "a later attempt goes on from it, with its counters", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "a later attempt goes on from it, with its counters", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(ctx context.Context) error {
 			n := 0
 			found, err := jobs.Restore(ctx, &n)
@@ -46,7 +47,8 @@ func TestCheckpoint(t *testing.T) {
 		}
 	})
 
-	onBothNamed(t, "what cannot be kept is refused and the old one stays", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "what cannot be kept is refused and the old one stays", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(ctx context.Context) error {
 			if err := jobs.Checkpoint(ctx, 1); err != nil {
 				return err
@@ -62,10 +64,13 @@ func TestCheckpoint(t *testing.T) {
 			t.Errorf("got %v with checkpoint %s", job, job.Checkpoint)
 		}
 	})
+}
 
+func TestCheckpoint_Version(t *testing.T) {
 	t.Run("its version is that of the program that made it", func(t *testing.T) {
 		for _, upgrade := range []bool{false, true} {
-			onMemory(t, func(t *testing.T, store jobs.Store) {
+			onMemory(t, func(e env) {
+				t, store := e.t, e.store
 				old := newRunner(t, store, registry("task", nothing), nil)
 				job := enqueue(t, old, jobs.Request{Task: "task", Args: json.RawMessage(`{}`)})
 				var reg jobs.Registry
@@ -98,7 +103,8 @@ func TestCheckpoint(t *testing.T) {
 
 	t.Run("one of an older version is upgraded or dropped", func(t *testing.T) {
 		for _, upgrade := range []bool{false, true} {
-			onMemory(t, func(t *testing.T, store jobs.Store) {
+			onMemory(t, func(e env) {
+				t, store := e.t, e.store
 				old := newRunner(t, store, registry("task", func(ctx context.Context) error {
 					return errors.Join(jobs.Checkpoint(ctx, 1), jobs.RetryIn(time.Hour, errBroken))
 				}), nil)
@@ -136,7 +142,8 @@ func TestDefer(t *testing.T) {
 		returns error
 		want    int64
 	}{{nil, 2}, {jobs.Partial(errBroken), 2}, {jobs.Fail(errBroken), 0}, {jobs.Skip("no"), 0}, {jobs.RetryIn(day, errBroken), 0}, {jobs.Snooze(day, "later"), 0}} {
-		onBothNamed(t, fmt.Sprintf("after %v there are %d jobs", c.returns, c.want), func(t *testing.T, store jobs.Store) {
+		onBothNamed(t, fmt.Sprintf("after %v there are %d jobs", c.returns, c.want), func(e env) {
+			t, store := e.t, e.store
 			reg := registry("task", func(ctx context.Context) error {
 				if err := jobs.Defer(ctx, jobs.Request{Task: "next"}); err != nil {
 					return err
@@ -165,7 +172,8 @@ func TestDefer(t *testing.T) {
 	}
 
 	t.Run("an attempt's requests are not those of the next", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			reg := registry("task", func(ctx context.Context) error {
 				if err := jobs.Defer(ctx, jobs.Request{Task: "next"}); err != nil {
 					return err
@@ -186,7 +194,8 @@ func TestDefer(t *testing.T) {
 }
 
 func TestCount(t *testing.T) {
-	onBothNamed(t, "a retry counts anew, after a snooze it goes on", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "a retry counts anew, after a snooze it goes on", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(ctx context.Context) error {
 			jobs.Count(ctx, "n", 1)
 			switch job := jobs.Current(ctx); {
@@ -204,7 +213,8 @@ func TestCount(t *testing.T) {
 	})
 
 	t.Run("it is live, and the number of names is bounded", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			g := newGate()
 			r := run(t, store, registry("task", func(ctx context.Context) error {
 				for i := range 200 {
@@ -224,7 +234,8 @@ func TestCount(t *testing.T) {
 
 func TestTempDir(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	onMemory(t, func(t *testing.T, store jobs.Store) {
+	onMemory(t, func(e env) {
+		t, store := e.t, e.store
 		var dirs []string
 		r := run(t, store, registry("task", func(ctx context.Context) error {
 			a, err := jobs.TempDir(ctx)

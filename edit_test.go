@@ -12,7 +12,8 @@ import (
 )
 
 func TestRunner_Edit(t *testing.T) {
-	onBothNamed(t, "all that may be changed is changed", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "all that may be changed is changed", func(e env) {
+		t, store := e.t, e.store
 		r := newRunner(t, store, registry("task", nothing), nil)
 		job := enqueue(t, r, jobs.Request{Task: "task", Args: json.RawMessage(`{"a":1}`), Group: "g", Batch: "b", Actor: "me"})
 		want := jobs.Request{
@@ -40,7 +41,8 @@ func TestRunner_Edit(t *testing.T) {
 	})
 
 	for _, state := range standingStates {
-		onBothNamed(t, "a job that is "+string(state), func(t *testing.T, store jobs.Store) {
+		onBothNamed(t, "a job that is "+string(state), func(e env) {
+			t, store := e.t, e.store
 			r := standingRunner(t, store, nil)
 			job := standing(t, r, state)
 			time.Sleep(time.Minute)
@@ -58,7 +60,8 @@ func TestRunner_Edit(t *testing.T) {
 		})
 	}
 
-	onBothNamed(t, "a time that has passed means now", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "a time that has passed means now", func(e env) {
+		t, store := e.t, e.store
 		r := newRunner(t, store, registry("task", nothing), nil)
 		for _, at := range []time.Time{{}, time.Now().Add(-time.Hour), time.Date(1000, 1, 1, 0, 0, 0, 0, time.UTC)} {
 			job := enqueue(t, r, jobs.Request{Task: "task", RunAt: time.Now().Add(time.Hour)})
@@ -72,9 +75,12 @@ func TestRunner_Edit(t *testing.T) {
 			}
 		}
 	})
+}
 
+func TestRunner_Edit_Refused(t *testing.T) {
 	t.Run("what may not be changed is refused and changes nothing", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			r := newRunner(t, store, registry("task", nothing), nil)
 			job := enqueue(t, r, jobs.Request{Task: "task", Group: "g"})
 			for name, edit := range map[string]func(*jobs.Request){
@@ -102,7 +108,8 @@ func TestRunner_Edit(t *testing.T) {
 		})
 	})
 
-	onBothNamed(t, "a change in between is not lost, and a start in between ends it", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "a change in between is not lost, and a start in between ends it", func(e env) {
+		t, store := e.t, e.store
 		r := newRunner(t, store, registry("task", nothing), nil)
 		job := enqueue(t, r, jobs.Request{Task: "task"})
 		calls := 0
@@ -125,8 +132,11 @@ func TestRunner_Edit(t *testing.T) {
 		})
 		wantError(t, err, jobs.ErrState)
 	})
+}
 
-	onBothNamed(t, "a priority moves the job in line", func(t *testing.T, store jobs.Store) {
+func TestRunner_Edit_Line(t *testing.T) {
+	onBothNamed(t, "a priority moves the job in line", func(e env) {
+		t, store := e.t, e.store
 		o := &order{}
 		r := newRunner(t, store, registry("task", o.handler), &jobs.Options{Workers: 1})
 		fill(t, r, 3, jobs.Request{Task: "task", Group: "a"})

@@ -77,7 +77,7 @@ func TestREADME_ShowsWhatRuns(t *testing.T) {
 		{"func check(err error) {", example, "func check(err error) {"},
 		{"func TestSixHoursOfRetries(t *testing.T) {", text(t, "jobstest/example_test.go"), "func TestSixHoursOfRetries(t *testing.T) {"},
 	} {
-		got, want := block(readme, part.shown), block(part.source, part.begin)
+		got, want := codeBlock(readme, part.shown), codeBlock(part.source, part.begin)
 		if got != want || got == "" {
 			t.Errorf("README.md has after %q\n%s\nwant\n%s", part.shown, got, want)
 		}
@@ -94,7 +94,7 @@ func text(t *testing.T, file string) string {
 }
 
 // block returns the lines from begin up to the closing brace.
-func block(text, begin string) string {
+func codeBlock(text, begin string) string {
 	_, text, _ = strings.Cut(text, "\n"+begin+"\n")
 	text, _, _ = strings.Cut(text, "\n}\n")
 	return text

@@ -1,17 +1,15 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"log/slog"
-	"path"
-	"runtime"
 	"slices"
-	"strconv"
-	"sync"
 	"time"
+
+	"github.com/embedjobs/jobs/internal/joblog"
 )
 
 // A LogEntry is a record of a job's log.
@@ -29,264 +27,202 @@ type LogEntry struct {
 	Attempt int `json:"attempt,omitempty"`
 }
 
-const (
-	maxEntry   = 8 << 10 // bytes of a message, and of its attributes
-	maxPending = 4 << 20 // bytes that wait to be stored before the handler has to wait
-	earlyFlush = 256 << 10
-	maxBlock   = flushEvery // how long it waits
-)
-
-// jobLog is the log of a running attempt: what has not been stored yet.
-type jobLog struct {
-	attempt *attempt
-
-	once sync.Once
-	slog *slog.Logger
-
-	mu               sync.Mutex
-	scratch          bytes.Buffer // of the JSON handler
-	pending          []LogEntry
-	size             int // bytes of pending
-	seq              int // number of the last record
-	dropped          int // records that could not be kept because the store was too slow
-	warnings, errors int
-	full             bool // the limit was reached, and the log says so
-	closed           bool
-	room             chan struct{} // closed when pending becomes shorter
-	sources          map[uintptr]string
+// A LogQuery selects records of a job's log. The zero LogQuery selects all that there are.
+type LogQuery struct {
+	Level    slog.Leveler // the lowest level; nil means all
+	After    int          // only records with a greater Seq
+	From, To time.Time    // To is not included; zero means no bound
+	Attempt  int          // 0 means all
+	Limit    int          // the greatest number of records; 0 means no limit
+	// Follow goes on with records as they are logged, until the job has ended.
+	Follow bool
 }
 
-func newJobLog(a *attempt) *jobLog {
-	return &jobLog{
-		attempt: a, seq: a.claimed.Logged, full: a.claimed.Logged > a.runner.opts.LogLimit,
-		warnings: a.claimed.Warnings, errors: a.claimed.LoggedErrors,
+func (q *LogQuery) match(e *LogEntry) bool {
+	return (q.Level == nil || e.Level >= q.Level.Level()) &&
+		(q.From.IsZero() || !e.Time.Before(q.From)) &&
+		(q.To.IsZero() || e.Time.Before(q.To)) &&
+		(q.Attempt == 0 || e.Attempt == q.Attempt)
+}
+
+// Log returns the records of a job's log, the oldest first. Those of a job that runs in this
+// process are there at once, others when they are stored, a quarter of a second later. Who follows
+// sees all of them within that time.
+func (r *Runner) Log(ctx context.Context, id ID, q LogQuery) iter.Seq2[LogEntry, error] {
+	return func(yield func(LogEntry, error) bool) {
+		wake, stop := r.watch(id)
+		defer stop()
+		from := "" // the chunk to begin with
+		for given := 0; ; {
+			entries, final, err := r.readLog(ctx, id, q.After, &from)
+			for i := range entries {
+				q.After = entries[i].Seq
+				if !q.match(&entries[i]) {
+					continue
+				}
+				given++
+				if !yield(entries[i], nil) || q.Limit > 0 && given >= q.Limit {
+					return
+				}
+			}
+			switch {
+			case err != nil:
+				yield(LogEntry{}, err)
+				return
+			case !q.Follow || final:
+				return
+			}
+			select {
+			case <-ctx.Done():
+				yield(LogEntry{}, context.Cause(ctx))
+				return
+			case <-wake:
+			case <-r.poll():
+			}
+		}
 	}
 }
 
-// logger returns the job's logger. It is made at first use, because many jobs do not log.
-func (l *jobLog) logger() *slog.Logger {
-	l.once.Do(func() {
-		host := l.attempt.runner.opts.Logger.Handler().WithAttrs([]slog.Attr{
-			slog.Uint64("job", uint64(l.attempt.id)), slog.String("task", l.attempt.task.Name),
+// readLog returns the records after a number, and whether there will be no more.
+func (r *Runner) readLog(ctx context.Context, id ID, after int, from *string) (entries []LogEntry, final bool, err error) {
+	r.mu.Lock()
+	a := r.running[id]
+	r.mu.Unlock()
+	var live []joblog.Entry
+	if a != nil { // before the snapshot: what is stored in between is then in both
+		if _, log := a.used(); log != nil {
+			live = log.After(after)
+		}
+	}
+	err = r.store.View(ctx, func(tx Tx) error {
+		job, err := tx.Job(id)
+		if err != nil {
+			return err
+		}
+		final = job.State.Final()
+		entries, err = storedLog(tx, id, after, from)
+		return err
+	})
+	if n := len(entries); n > 0 {
+		after = entries[n-1].Seq
+	}
+	for _, e := range live {
+		if e.Seq > after {
+			entries = append(entries, LogEntry(e))
+		}
+	}
+	return entries, final, err
+}
+
+// storedLog returns the stored records after a number. It begins with the chunk from, and sets it
+// to the last one it has seen, which may grow.
+func storedLog(tx Tx, id ID, after int, from *string) ([]LogEntry, error) {
+	var all []LogEntry
+	for rec, err := range tx.Records(spaceLog, string(fromID(id)), *from) {
+		if err != nil {
+			return nil, err
+		}
+		*from = rec.Key
+		entries, err := joblog.Decode(rec.Value)
+		if err != nil {
+			return nil, fmt.Errorf("jobs: job %d: %w", id, err)
+		}
+		for _, e := range entries {
+			if e.Seq > after {
+				all, after = append(all, LogEntry(e)), e.Seq
+			}
+		}
+	}
+	return all, nil
+}
+
+// writeChunk stores a chunk, if there is anything in it.
+func writeChunk(tx Tx, id ID, c *joblog.Chunk) error {
+	if c.First == 0 {
+		return nil
+	}
+	key := string(fromID(id)) + string(fromNumber(uint64(c.First)))
+	if err := tx.SetRecord(spaceLog, key, c.Data); err != nil {
+		return err
+	}
+	for class, age := range c.Ages {
+		if !age.IsZero() {
+			if err := tx.SetRecord(spaceLogAge, ageKey(class, age)+key, []byte{}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func ageKey(class int, t time.Time) string {
+	return string(rune('0'+class)) + string(fromNumber(uint64(max(t.UnixNano(), 0))))
+}
+
+// removeLog removes the whole log of a job.
+func removeLog(tx Tx, id ID) error {
+	for rec, err := range tx.Records(spaceLog, string(fromID(id)), "") {
+		if err != nil {
+			return err
+		}
+		if err := rewriteChunk(tx, rec, func(joblog.Entry) bool { return false }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pruneLog removes records of a class from before a time, of at most n chunks, and reports whether
+// there may be more.
+func pruneLog(tx Tx, class int, before time.Time, n int) (more bool, err error) {
+	end := ageKey(class, before)
+	var old []string
+	for rec, err := range tx.Records(spaceLogAge, end[:1], "") {
+		if err != nil {
+			return false, err
+		}
+		if rec.Key >= end || len(old) == n {
+			break
+		}
+		old = append(old, rec.Key)
+	}
+	for _, key := range old {
+		if err := tx.SetRecord(spaceLogAge, key, nil); err != nil {
+			return false, err
+		}
+		chunkKey := key[len(end):]
+		data, err := tx.Record(spaceLog, chunkKey)
+		if err != nil {
+			return false, err
+		}
+		if data == nil {
+			continue
+		}
+		err = rewriteChunk(tx, Record{chunkKey, data}, func(e joblog.Entry) bool {
+			return joblog.ClassOf(e.Level) != class || !e.Time.Before(before)
 		})
-		l.slog = slog.New(&logHandler{log: l, host: host, attrs: slog.NewJSONHandler(&l.scratch, attrsOnly)})
-	})
-	return l.slog
-}
-
-// attrsOnly has a JSON handler write nothing but attributes. The handler leaves out a zero time.
-var attrsOnly = &slog.HandlerOptions{
-	Level: slog.Level(-1 << 30),
-	ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
-		if len(groups) == 0 {
-			if _, ok := attr.Value.Any().(slog.Level); ok && attr.Key == slog.LevelKey {
-				return slog.Attr{}
-			}
-			if attr.Key == slog.MessageKey && attr.Value.String() == "" {
-				return slog.Attr{}
-			}
-		}
-		return attr
-	},
-}
-
-// logHandler keeps records and passes them on to the host's handler.
-type logHandler struct {
-	log   *jobLog
-	host  slog.Handler
-	attrs slog.Handler
-}
-
-func (h *logHandler) Enabled(ctx context.Context, level slog.Level) bool {
-	return h.keeps(level) || h.host.Enabled(ctx, level)
-}
-
-func (h *logHandler) keeps(level slog.Level) bool {
-	return level >= h.log.attempt.runner.opts.LogLevel.Level()
-}
-
-func (h *logHandler) Handle(ctx context.Context, rec slog.Record) error {
-	if h.keeps(rec.Level) {
-		h.log.add(ctx, h.attrs, rec)
-	}
-	if h.host.Enabled(ctx, rec.Level) {
-		return h.host.Handle(ctx, rec)
-	}
-	return nil
-}
-
-func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &logHandler{h.log, h.host.WithAttrs(attrs), h.attrs.WithAttrs(attrs)}
-}
-
-func (h *logHandler) WithGroup(name string) slog.Handler {
-	return &logHandler{h.log, h.host.WithGroup(name), h.attrs.WithGroup(name)}
-}
-
-// add keeps a record, or drops it if there is no room.
-func (l *jobLog) add(ctx context.Context, attrs slog.Handler, rec slog.Record) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.size >= maxPending && !l.closed {
-		l.wait()
-	}
-	if l.closed {
-		return
-	}
-	switch {
-	case rec.Level >= slog.LevelError:
-		l.errors++
-	case rec.Level >= slog.LevelWarn:
-		l.warnings++
-	}
-	limit := l.attempt.runner.opts.LogLimit
-	switch {
-	case l.full:
-		return
-	case l.seq >= limit:
-		l.full = true
-		l.keep(LogEntry{Time: rec.Time, Level: slog.LevelWarn, Message: fmt.Sprintf("the log is cut here: this job has reached its limit of %d records (Options.LogLimit)", limit)})
-		return
-	case l.size >= maxPending:
-		l.dropped++
-		return
-	case l.dropped > 0:
-		l.keep(l.gap(rec.Time))
-	}
-	l.keep(LogEntry{
-		Time: rec.Time, Level: rec.Level, Message: cut(rec.Message),
-		Attrs: l.encode(ctx, attrs, rec), Source: l.source(rec.PC),
-	})
-}
-
-// gap returns an entry in place of the records that were dropped. It must be called with mu held.
-func (l *jobLog) gap(now time.Time) LogEntry {
-	n := l.dropped
-	l.dropped = 0
-	return LogEntry{Time: now, Level: slog.LevelWarn, Message: fmt.Sprintf("%d records are missing here: the handler logged faster than the store could write", n)}
-}
-
-// keep appends an entry to those that wait. It must be called with mu held.
-func (l *jobLog) keep(e LogEntry) {
-	l.seq++
-	e.Seq, e.Attempt = l.seq, l.attempt.claimed.Attempt
-	before := l.size
-	l.pending = append(l.pending, e)
-	l.size += len(e.Message) + len(e.Attrs) + len(e.Source) + 32
-	if len(l.pending) == 1 || before < earlyFlush && l.size >= earlyFlush {
-		l.mu.Unlock() // the loop takes the locks in the other order
-		l.attempt.tell(l.size >= earlyFlush)
-		l.mu.Lock()
-	}
-}
-
-// wait gives the store time to write. It must be called with mu held.
-func (l *jobLog) wait() {
-	if l.room == nil {
-		l.room = make(chan struct{})
-	}
-	room := l.room
-	l.mu.Unlock()
-	timer := time.NewTimer(maxBlock)
-	select {
-	case <-room:
-	case <-timer.C:
-	}
-	timer.Stop()
-	l.mu.Lock()
-}
-
-func cut(s string) string {
-	if len(s) > maxEntry {
-		return shorten(s, maxEntry) + "… (cut)"
-	}
-	return s
-}
-
-// encode returns the attributes of a record as a JSON object. It must be called with mu held.
-func (l *jobLog) encode(ctx context.Context, attrs slog.Handler, rec slog.Record) json.RawMessage {
-	rec.Time, rec.Message = time.Time{}, ""
-	l.scratch.Reset()
-	if err := attrs.Handle(ctx, rec); err != nil {
-		return nil
-	}
-	data := bytes.TrimSpace(l.scratch.Bytes())
-	switch {
-	case len(data) <= len("{}"):
-		return nil
-	case len(data) > maxEntry:
-		data, _ = json.Marshal(map[string]string{"cut": shorten(string(data), maxEntry)})
-	}
-	return bytes.Clone(data)
-}
-
-// source names the line of code that logged. It must be called with mu held.
-func (l *jobLog) source(pc uintptr) string {
-	if pc == 0 {
-		return ""
-	}
-	if s, ok := l.sources[pc]; ok {
-		return s
-	}
-	frame, _ := runtime.CallersFrames([]uintptr{pc}).Next()
-	if frame.File == "" {
-		return ""
-	}
-	if l.sources == nil {
-		l.sources = make(map[uintptr]string)
-	}
-	l.sources[pc] = path.Base(frame.File) + ":" + strconv.Itoa(frame.Line)
-	return l.sources[pc]
-}
-
-// take returns what waits to be stored, and the numbers of warnings and errors so far.
-func (l *jobLog) take() (c chunk, warnings, errors int) {
-	l.mu.Lock()
-	pending := l.pending[:len(l.pending):len(l.pending)]
-	c, warnings, errors = chunk{last: l.seq}, l.warnings, l.errors
-	l.mu.Unlock()
-	c.encode(pending)
-	return c, warnings, errors
-}
-
-// stored forgets what a commit has stored, and reports whether something else waits.
-func (l *jobLog) stored(c chunk) (more bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := 0
-	for n < len(l.pending) && l.pending[n].Seq <= c.last {
-		l.size -= len(l.pending[n].Message) + len(l.pending[n].Attrs) + len(l.pending[n].Source) + 32
-		n++
-	}
-	l.pending = slices.Clone(l.pending[n:])
-	if l.room != nil {
-		close(l.room)
-		l.room = nil
-	}
-	return len(l.pending) > 0
-}
-
-// after returns the records with numbers above seq that wait to be stored.
-func (l *jobLog) after(seq int) []LogEntry {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, e := range l.pending {
-		if e.Seq > seq {
-			return slices.Clone(l.pending[i:])
+		if err != nil {
+			return false, err
 		}
 	}
-	return nil
+	return len(old) == n, nil
 }
 
-// close ends the log: a handler that has returned can add nothing.
-func (l *jobLog) close() {
-	if l == nil {
-		return
+// rewriteChunk keeps the records of a chunk for which keep returns true.
+func rewriteChunk(tx Tx, rec Record, keep func(joblog.Entry) bool) error {
+	entries, err := joblog.Decode(rec.Value)
+	if err != nil { // nothing in it can be read: remove it
+		return tx.SetRecord(spaceLog, rec.Key, nil)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dropped > 0 {
-		l.keep(l.gap(time.Now()))
+	var was, is joblog.Chunk
+	was.Encode(entries)
+	is.Encode(slices.DeleteFunc(entries, func(e joblog.Entry) bool { return !keep(e) }))
+	for class, age := range was.Ages {
+		if !age.IsZero() && !age.Equal(is.Ages[class]) {
+			if err := tx.SetRecord(spaceLogAge, ageKey(class, age)+rec.Key, nil); err != nil {
+				return err
+			}
+		}
 	}
-	l.closed = true
+	return tx.SetRecord(spaceLog, rec.Key, is.Data)
 }

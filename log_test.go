@@ -18,7 +18,8 @@ import (
 )
 
 func TestLogger(t *testing.T) {
-	onBothNamed(t, "records are kept with all they have, in order", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "records are kept with all they have, in order", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(ctx context.Context) error {
 			log := jobs.Logger(ctx)
 			log.Debug("plain")
@@ -52,7 +53,8 @@ func TestLogger(t *testing.T) {
 	})
 
 	t.Run("records go on to the host's handler, by its own level", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			var buf bytes.Buffer
 			host := slog.New(slog.NewTextHandler(&buf, &slog.HandlerOptions{Level: slog.LevelInfo}))
 			r := run(t, store, registry("task", func(ctx context.Context) error {
@@ -69,8 +71,11 @@ func TestLogger(t *testing.T) {
 			}
 		})
 	})
+}
 
-	onBothNamed(t, "a log at its limit says so, once, over all attempts", func(t *testing.T, store jobs.Store) {
+func TestLogger_Bounds(t *testing.T) {
+	onBothNamed(t, "a log at its limit says so, once, over all attempts", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(ctx context.Context) error {
 			for range 7 {
 				jobs.Logger(ctx).Warn("again")
@@ -85,7 +90,8 @@ func TestLogger(t *testing.T) {
 	})
 
 	t.Run("a late record of a handler that has returned changes nothing", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			var log *slog.Logger
 			r := run(t, store, registry("task", func(ctx context.Context) error {
 				log = jobs.Logger(ctx)
@@ -101,7 +107,8 @@ func TestLogger(t *testing.T) {
 	})
 
 	t.Run("a store that does not get on blocks a handler for a quarter of a second at a time, and the log says what is missing", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			s := &stuck{spy: spy{Store: store}}
 			var took time.Duration
 			r := run(t, s, registry("task", func(ctx context.Context) error {
@@ -117,7 +124,9 @@ func TestLogger(t *testing.T) {
 			}), nil)
 			job := enqueue(t, r, jobs.Request{Task: "task"})
 			time.Sleep(time.Hour)
+			s.mu2.Lock()
 			close(s.wait)
+			s.mu2.Unlock()
 			job = end(t, r, job.ID)
 			if took != 250*time.Millisecond {
 				t.Errorf("a record took %v", took)
@@ -149,7 +158,8 @@ func (s *stuck) Update(ctx context.Context, fn func(jobs.Tx) error) error {
 }
 
 func TestRunner_Log(t *testing.T) {
-	onBothNamed(t, "a query selects", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "a query selects", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(ctx context.Context) error {
 			for i, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
 				jobs.Logger(ctx).Log(ctx, level, fmt.Sprint(jobs.Current(ctx).Attempt, i))
@@ -184,8 +194,11 @@ func TestRunner_Log(t *testing.T) {
 			wantError(t, err, jobs.ErrNotFound)
 		}
 	})
+}
 
-	onBothNamed(t, "following shows each record once, within a quarter of a second, through all attempts", func(t *testing.T, store jobs.Store) {
+func TestRunner_Log_Follow(t *testing.T) {
+	onBothNamed(t, "following shows each record once, within a quarter of a second, through all attempts", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(ctx context.Context) error {
 			for range 30 {
 				jobs.Logger(ctx).Info(time.Now().String())
@@ -224,7 +237,8 @@ func TestRunner_Log(t *testing.T) {
 	})
 
 	t.Run("following ends with the cause of its context", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			r := newRunner(t, store, registry("task", nothing), nil)
 			job := enqueue(t, r, jobs.Request{Task: "task"})
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -239,8 +253,11 @@ func TestRunner_Log(t *testing.T) {
 			}
 		})
 	})
+}
 
-	onBothNamed(t, "deleting the job removes its log and no other", func(t *testing.T, store jobs.Store) {
+func TestRunner_Log_Delete(t *testing.T) {
+	onBothNamed(t, "deleting the job removes its log and no other", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(ctx context.Context) error {
 			jobs.Logger(ctx).Info("hello")
 			time.Sleep(time.Second)

@@ -26,21 +26,26 @@ func (r *Runner) Enqueue(ctx context.Context, reqs ...Request) ([]*Job, error) {
 		return nil, err
 	}
 	claims := r.inline(all)
-	made, err := r.enqueue(ctx, all, claims)
-	if err != nil && len(claims) > 0 { // it may be a job in line that cannot be claimed
-		made, err = r.enqueue(ctx, all, nil)
+	made, again, err := r.enqueue(ctx, all, claims)
+	if again {
+		made, _, err = r.enqueue(ctx, all, nil)
 	}
 	return r.redactAll(made), err
 }
 
-func (r *Runner) enqueue(ctx context.Context, all []prepared, claims []*claim) (made []*Job, err error) {
+// enqueue stores prepared requests and makes claims. It asks to be called again, without claims, if
+// it failed because a job in line cannot be claimed; not if the commit failed, which may have
+// happened nevertheless.
+func (r *Runner) enqueue(ctx context.Context, all []prepared, claims []*claim) (made []*Job, again bool, err error) {
 	err = r.store.Update(ctx, func(tx Tx) error {
 		now := time.Now()
+		again = false
 		if made, err = r.insertAll(tx, all, now); err != nil {
 			return err
 		}
 		for _, c := range claims {
 			if err := r.claim(tx, c, now); err != nil {
+				again = true
 				return err
 			}
 		}
@@ -50,14 +55,15 @@ func (r *Runner) enqueue(ctx context.Context, all []prepared, claims []*claim) (
 	defer r.mu.Unlock()
 	for _, c := range claims {
 		if err != nil {
+			r.doubtful = append(r.doubtful, c.jobs...)
 			c.jobs, c.more = nil, true
 		}
 		r.launch(c)
 	}
 	if err != nil {
-		return nil, err
+		return nil, again, err
 	}
-	return made, nil
+	return made, false, nil
 }
 
 // EnqueueTx does what Enqueue does in a transaction of the store, or one of the application's own

@@ -171,13 +171,12 @@ func (r *Runner) configured(name string) Queue {
 }
 
 const (
-	// Handlers that last longer than brisk have their next job claimed when they are done.
-	brisk = time.Millisecond
-	// So many brisk handlers in a row have further jobs claimed ahead, so that a commit serves
-	// many of them. aheadJobs is how many, maxAhead how long they may wait for a worker before
-	// they go back to their line.
+	// In a queue whose handlers last less than brisk on average, over the last briskRow or so,
+	// jobs are claimed ahead, so that a commit serves many of them: at most aheadJobs. After
+	// maxAhead without a worker they go back to their line.
+	brisk     = time.Millisecond
 	briskRow  = 64
-	aheadJobs = 256
+	aheadJobs = 512
 	maxAhead  = 50 * time.Millisecond
 )
 
@@ -194,7 +193,8 @@ type queue struct {
 	idle     []chan *attempt // mailboxes of workers that wait
 	reserved int             // places that a claim under way may fill
 	ahead    []*attempt      // claimed, waiting for a worker
-	brisk    int             // handlers in a row that lasted less than brisk
+	ended    int             // handlers, up to briskRow
+	mean     time.Duration   // of how long the latest of them lasted
 }
 
 // queue returns the state of a queue; it must be called with mu held, or before the runner is
@@ -243,6 +243,15 @@ func (r *Runner) refresh(tx Tx, q *queue) error {
 	return nil
 }
 
+// lasted takes note of how long a handler lasted. A single long one, which may have been one that
+// had to wait for a processor, does not outweigh many short ones.
+func (q *queue) lasted(d time.Duration) {
+	q.ended = min(q.ended+1, briskRow)
+	q.mean += (min(d, 8*brisk) - q.mean) / briskRow
+}
+
+func (q *queue) isBrisk() bool { return q.ended == briskRow && q.mean < brisk }
+
 // blocked reports whether no job may be claimed, unless the stored settings have changed.
 func (q *queue) blocked() bool { return q.Paused || q.Workers < 0 }
 
@@ -252,7 +261,7 @@ func (q *queue) room() int {
 		return 0
 	}
 	n := q.Workers
-	if q.brisk >= briskRow {
+	if q.isBrisk() {
 		n += aheadJobs
 	}
 	return n - q.busy - len(q.ahead) - q.reserved

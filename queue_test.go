@@ -30,7 +30,8 @@ func (m *meter) handler(ctx context.Context) error {
 
 func TestQueue_Workers(t *testing.T) {
 	t.Run("it bounds the jobs that run at once, and can be changed while all are busy", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			var m meter
 			r := run(t, store, registry("task", m.handler), &jobs.Options{Workers: 2})
 			other := run(t, store, registry("task", m.handler), &jobs.Options{Queues: []jobs.Queue{{Name: "default", Workers: -1}}})
@@ -66,7 +67,8 @@ func TestQueue_Workers(t *testing.T) {
 	})
 
 	t.Run("-1 leaves the queue to others", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			opts := &jobs.Options{Queues: []jobs.Queue{{Name: "remote", Workers: -1}}}
 			var reg jobs.Registry
 			task := jobs.Declare[struct{}, struct{}](&reg, jobs.Task{Name: "task", Queue: "remote"})
@@ -86,7 +88,8 @@ func TestQueue_Workers(t *testing.T) {
 	})
 
 	t.Run("a declared task in a queue that is worked on is refused", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			var reg jobs.Registry
 			jobs.Declare[struct{}, struct{}](&reg, jobs.Task{Name: "task"})
 			_, err := jobs.NewRunner(store, &reg, nil)
@@ -97,7 +100,8 @@ func TestQueue_Workers(t *testing.T) {
 
 func TestRunner_SetQueue(t *testing.T) {
 	t.Run("what it stores replaces all that Options say", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			r := newRunner(t, store, registry("task", nothing), &jobs.Options{Queues: []jobs.Queue{
 				{Name: "default", Workers: 3, GroupLimit: 2, Rate: 5, Burst: 7, Paused: true},
 			}})
@@ -116,7 +120,8 @@ func TestRunner_SetQueue(t *testing.T) {
 	})
 
 	t.Run("bad settings are refused and change nothing", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			r := newRunner(t, store, registry("task", nothing), nil)
 			for _, q := range []jobs.Queue{
 				{},
@@ -177,7 +182,8 @@ func TestRunner_Pause(t *testing.T) {
 	})
 
 	t.Run("Resume goes before Options", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			r := run(t, store, registry("task", nothing), &jobs.Options{Queues: []jobs.Queue{{Name: "default", Paused: true}}})
 			job := enqueue(t, r, jobs.Request{Task: "task"})
 			time.Sleep(day)
@@ -191,7 +197,8 @@ func TestRunner_Pause(t *testing.T) {
 	})
 
 	t.Run("what runs goes on", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			g := newGate()
 			r := run(t, store, registry("task", g.handler), nil)
 			job := enqueue(t, r, jobs.Request{Task: "task"})
@@ -219,7 +226,8 @@ func TestQueue_Rate(t *testing.T) {
 		{1.0 / 3600, 1, 25, day},
 	} {
 		t.Run(fmt.Sprintf("%v per second and %d at once", c.rate, c.burst), func(t *testing.T) {
-			onMemory(t, func(t *testing.T, store jobs.Store) {
+			onMemory(t, func(e env) {
+				t, store := e.t, e.store
 				r := newRunner(t, store, registry("task", nothing), &jobs.Options{
 					Workers: 1000,
 					Queues:  []jobs.Queue{{Name: "default", Rate: c.rate, Burst: c.burst}},
@@ -241,7 +249,8 @@ func TestQueue_Rate(t *testing.T) {
 
 func TestQueue_Rate_Lifted(t *testing.T) {
 	t.Run("jobs that wait for their turn start at once", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			r := run(t, store, registry("task", nothing), &jobs.Options{Queues: []jobs.Queue{{Name: "default", Rate: 1e-6}}})
 			for range 100 {
 				enqueue(t, r, jobs.Request{Task: "task"})
@@ -263,7 +272,8 @@ func TestQueue_Rate_Lifted(t *testing.T) {
 
 func TestRunner_Queues(t *testing.T) {
 	t.Run("it lists queues of settings, tasks and jobs with their counts", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			var reg jobs.Registry
 			handle(&reg, jobs.Task{Name: "task", Queue: "of-task"}, nothing)
 			r := newRunner(t, store, &reg, &jobs.Options{Workers: 4, Queues: []jobs.Queue{{Name: "of-options", Workers: 2}}})

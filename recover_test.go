@@ -40,7 +40,7 @@ func (w *world) crash() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }()
 	to, err := os.Create(next)
 	if err != nil {
 		w.t.Fatal(err)
@@ -59,18 +59,25 @@ func newWorld(t *testing.T) *world {
 	return &world{t: t, path: filepath.Join(t.TempDir(), "jobs.db")}
 }
 
-func TestRunner_Recover(t *testing.T) {
-	block := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-	hasty := &jobs.Options{Grace: -1}
+// untilDone is a handler that waits for the end of its context.
+func untilDone(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
 
+// hasty has a runner stop without grace.
+var hasty = &jobs.Options{Grace: -1}
+
+func TestRunner_Recover(t *testing.T) {
 	t.Run("a job that ran is queued at once, its attempt counts, its checkpoint stays", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
 			w.boot(registry("task", func(ctx context.Context) error {
 				if err := jobs.Checkpoint(ctx, 7); err != nil {
 					return err
 				}
-				return block(ctx)
+				return untilDone(ctx)
 			}), hasty)
 			job := enqueue(t, w.r, jobs.Request{Task: "task"})
 			synctest.Wait()
@@ -90,15 +97,16 @@ func TestRunner_Recover(t *testing.T) {
 	})
 
 	t.Run("one that ran alone fails at its limit", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
-			w.boot(registry("killer", block), hasty)
+			w.boot(registry("killer", untilDone), hasty)
 			job := enqueue(t, w.r, jobs.Request{Task: "killer", MaxAttempts: 3})
 			for range 3 {
 				synctest.Wait()
 				wantState(t, get(t, w.r, job.ID), jobs.Running)
 				w.crash()
-				w.boot(registry("killer", block), hasty)
+				w.boot(registry("killer", untilDone), hasty)
 			}
 			job = get(t, w.r, job.ID)
 			wantState(t, job, jobs.Failed)
@@ -109,7 +117,8 @@ func TestRunner_Recover(t *testing.T) {
 	})
 
 	t.Run("one that was being cancelled is cancelled", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
 			reg := registry("deaf", func(context.Context) error { time.Sleep(time.Hour); return nil })
 			w.boot(reg, hasty)
@@ -124,9 +133,12 @@ func TestRunner_Recover(t *testing.T) {
 			time.Sleep(2 * time.Hour)
 		})
 	})
+}
 
+func TestRunner_Recover_Culprit(t *testing.T) {
 	t.Run("the culprit fails and bystanders succeed, even with one attempt", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
 			var mu sync.Mutex
 			killed := 0
@@ -141,7 +153,7 @@ func TestRunner_Recover(t *testing.T) {
 					dead = true
 					mu.Unlock()
 					kill <- struct{}{}
-					return block(ctx)
+					return untilDone(ctx)
 				})
 				handle(&reg, jobs.Task{Name: "bystander"}, func(ctx context.Context) error {
 					select {
@@ -153,7 +165,7 @@ func TestRunner_Recover(t *testing.T) {
 					gone := dead
 					mu.Unlock()
 					if gone { // the process is no more
-						return block(ctx)
+						return untilDone(ctx)
 					}
 					return nil
 				})
@@ -193,16 +205,19 @@ func TestRunner_Recover(t *testing.T) {
 			}
 		})
 	})
+}
 
+func TestRunner_Recover_Suspects(t *testing.T) {
 	t.Run("a suspect runs with no other suspect beside it, others go on", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
-			w.boot(registry("task", block), hasty)
+			w.boot(registry("task", untilDone), hasty)
 			fill(t, w.r, 4, jobs.Request{Task: "task"})
 			synctest.Wait()
 			for range 2 {
 				w.crash()
-				w.boot(registry("task", block), hasty)
+				w.boot(registry("task", untilDone), hasty)
 			}
 			w.crash() // all four have seen two crashes by now
 			g := newGate()
@@ -228,22 +243,48 @@ func TestRunner_Recover(t *testing.T) {
 		})
 	})
 
-	t.Run("a job that has ended an attempt by itself is no suspect any more", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+	t.Run("a suspect is not to blame while a job runs beside it that may be the culprit", func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
-			w.boot(registry("task", block), hasty)
+			w.boot(registry("task", untilDone), hasty)
+			req := jobs.Request{Task: "task", MaxAttempts: 1}
+			all := enqueueAll(t, w.r, req, req)
+			for range 2 {
+				w.crash()
+				w.boot(registry("task", untilDone), hasty)
+			}
+			enqueue(t, w.r, jobs.Request{Task: "task"}) // the others run one at a time by now
+			synctest.Wait()
+			w.crash()
+			w.boot(registry("task", untilDone), hasty)
+			for _, job := range all {
+				if job := get(t, w.r, job.ID); job.State == jobs.Failed {
+					t.Errorf("%v: %s", job, job.Message)
+				}
+			}
+		})
+	})
+}
+
+func TestRunner_Recover_NoSuspects(t *testing.T) {
+	t.Run("a job that has ended an attempt by itself is no suspect any more", func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
+			w := newWorld(t)
+			w.boot(registry("task", untilDone), hasty)
 			fill(t, w.r, 3, jobs.Request{Task: "task"})
 			synctest.Wait()
 			for range 2 {
 				w.crash()
-				w.boot(registry("task", block), hasty)
+				w.boot(registry("task", untilDone), hasty)
 			}
 			w.crash()
 			w.boot(registry("task", func(ctx context.Context) error {
 				if jobs.Current(ctx).Snoozes == 0 {
 					return jobs.Snooze(time.Hour, "later")
 				}
-				return block(ctx)
+				return untilDone(ctx)
 			}), hasty)
 			time.Sleep(2 * time.Hour)
 			if n := count(t, w.r, jobs.Query{States: []jobs.State{jobs.Running}}); n != 3 {
@@ -253,9 +294,10 @@ func TestRunner_Recover(t *testing.T) {
 	})
 
 	t.Run("jobs of a runner that stopped in order are no orphans", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble(t, func(e env) {
+			t := e.t
 			w := newWorld(t)
-			w.boot(registry("task", block), hasty)
+			w.boot(registry("task", untilDone), hasty)
 			job := enqueue(t, w.r, jobs.Request{Task: "task"})
 			synctest.Wait()
 			if err := w.stop(); err != nil {

@@ -52,7 +52,8 @@ func TestRegistry_BadTasks(t *testing.T) {
 }
 
 func TestTask_Aliases(t *testing.T) {
-	onBothNamed(t, "stored and new jobs of the old name run, and its successes count", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "stored and new jobs of the old name run, and its successes count", func(e env) {
+		t, store := e.t, e.store
 		old := newRunner(t, store, registry("old", nothing), nil)
 		stop := start(t, old)
 		first := end(t, old, enqueue(t, old, jobs.Request{Task: "old", Args: json.RawMessage(`{}`)}).ID)
@@ -102,7 +103,8 @@ func (a *sinceArgs) SetDefaults(last *jobs.Job) {
 }
 
 func TestDefaulter(t *testing.T) {
-	onBothNamed(t, "it gets the job that succeeded last", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "it gets the job that succeeded last", func(e env) {
+		t, store := e.t, e.store
 		var reg jobs.Registry
 		fail := false
 		task := jobs.Register(&reg, jobs.Task{Name: "import", MaxAttempts: 1}, func(context.Context, sinceArgs) (struct{}, error) {
@@ -167,7 +169,8 @@ func TestTask_Upgrade(t *testing.T) {
 		{"an error fails the job", 1, 3, errBroken, jobs.Failed, "upgrade from version 1: broken"},
 		{"newer ones fail the job", 4, 3, nil, jobs.Failed, "version 4 is newer than this program's 3"},
 	} {
-		onBothNamed(t, c.name, func(t *testing.T, store jobs.Store) {
+		onBothNamed(t, c.name, func(e env) {
+			t, store := e.t, e.store
 			job := enqueue(t, newRunner(t, store, versions(c.made, nil), nil), jobs.Request{Task: "task", Args: json.RawMessage(`{}`)})
 			r := run(t, store, versions(c.now, c.fail), nil)
 			job = end(t, r, job.ID)
@@ -182,7 +185,8 @@ func TestTask_Upgrade(t *testing.T) {
 	}
 
 	t.Run("arguments that do not fit the Go type fail the job", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			job := enqueue(t, newRunner(t, store, versions(0, nil), nil), jobs.Request{Task: "task", Args: json.RawMessage(`{"last":"x"}`)})
 			var reg jobs.Registry
 			jobs.Register(&reg, jobs.Task{Name: "task"}, func(context.Context, sinceArgs) (int, error) { return 0, nil })
@@ -195,7 +199,8 @@ func TestTask_Upgrade(t *testing.T) {
 }
 
 func TestRunner_UnknownTask(t *testing.T) {
-	onBothNamed(t, "a stored job of one fails with an error that names it, and others run", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "a stored job of one fails with an error that names it, and others run", func(e env) {
+		t, store := e.t, e.store
 		old := newRunner(t, store, registry("gone", nothing), nil)
 		var all []*jobs.Job
 		for range 30 {
@@ -217,7 +222,8 @@ func TestRunner_UnknownTask(t *testing.T) {
 
 func TestTaskOf(t *testing.T) {
 	t.Run("arguments and results keep their types", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			var reg jobs.Registry
 			type pair struct {
 				A int
@@ -249,7 +255,8 @@ func TestTaskOf(t *testing.T) {
 	})
 
 	t.Run("arguments that cannot be encoded are refused by Enqueue", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			var reg jobs.Registry
 			task := jobs.Register(&reg, jobs.Task{Name: "task"}, func(context.Context, map[string]any) (int, error) { return 0, nil })
 			r := newRunner(t, store, &reg, nil)

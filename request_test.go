@@ -93,7 +93,8 @@ func manyMeta(n int) map[string]string {
 
 func TestRunner_Enqueue_Bounds(t *testing.T) {
 	t.Run("what is just within bounds is stored as it was given", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			r := newRunner(t, store, registry("task", nothing), nil)
 			full := strings.Repeat("ä", 100)
 			req := jobs.Request{
@@ -112,7 +113,8 @@ func TestRunner_Enqueue_Bounds(t *testing.T) {
 	})
 
 	t.Run("a time in the past means now", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			r := newRunner(t, store, registry("task", nothing), nil)
 			job := enqueue(t, r, jobs.Request{Task: "task", RunAt: time.Date(-5000, 1, 1, 0, 0, 0, 0, time.UTC)})
 			if job.State != jobs.Queued || !job.RunAt.Equal(time.Now()) {
@@ -122,7 +124,8 @@ func TestRunner_Enqueue_Bounds(t *testing.T) {
 	})
 
 	t.Run("the actor is that of the context", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			r := newRunner(t, store, registry("task", nothing), nil)
 			all, err := r.Enqueue(jobs.WithActor(t.Context(), "user:ada"), jobs.Request{Task: "task"}, jobs.Request{Task: "task", Actor: "cron"})
 			if err != nil || all[0].Actor != "user:ada" || all[1].Actor != "cron" {
@@ -135,7 +138,8 @@ func TestRunner_Enqueue_Bounds(t *testing.T) {
 }
 
 func TestRunner_List(t *testing.T) {
-	onBothNamed(t, "pages follow each other without gaps, also while jobs are added", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "pages follow each other without gaps, also while jobs are added", func(e env) {
+		t, store := e.t, e.store
 		r := newRunner(t, store, registry("task", nothing), nil)
 		fill(t, r, 250, jobs.Request{Task: "task", Group: "a"})
 		for _, order := range []jobs.Order{jobs.Newest, jobs.Oldest} {
@@ -169,7 +173,8 @@ func TestRunner_List(t *testing.T) {
 	})
 
 	t.Run("bad queries and cursors are refused", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			r := newRunner(t, store, registry("task", nothing), nil)
 			fill(t, r, 5, jobs.Request{Task: "task"})
 			page, err := r.List(t.Context(), jobs.Query{Limit: 2}, "")

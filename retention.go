@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/embedjobs/jobs/internal/joblog"
 )
 
 const day = 24 * time.Hour
@@ -29,7 +31,7 @@ func (r *Runner) Prune(ctx context.Context) (int, error) {
 
 // PruneLogs removes log records up to a level that are older than age, of all jobs, now.
 func (r *Runner) PruneLogs(ctx context.Context, level slog.Level, age time.Duration) error {
-	return r.pruneLogs(ctx, func(class int) (time.Duration, bool) { return age, class <= classOf(level) })
+	return r.pruneLogs(ctx, func(class int) (time.Duration, bool) { return age, class <= joblog.ClassOf(level) })
 }
 
 // retain is what Run does about once an hour.
@@ -78,7 +80,7 @@ func (r *Runner) prune(ctx context.Context) (n int, next time.Time, err error) {
 		}
 	}
 	err = r.pruneLogs(ctx, func(class int) (time.Duration, bool) {
-		keep, ok := r.opts.KeepLog[classes[class]]
+		keep, ok := r.opts.KeepLog[joblog.Classes[class]]
 		if !ok {
 			keep = keepLogs[class]
 		}
@@ -124,30 +126,36 @@ func (r *Runner) pruneState(ctx context.Context, state State, end time.Time) (n 
 		if err != nil {
 			return n, oldest, err
 		}
-		for _, job := range all {
-			if !job.CreatedAt.Before(end) {
-				if oldest.IsZero() {
-					oldest = job.CreatedAt
-				}
-				return n, oldest, nil
-			}
-			if keep[job.ID] || !job.FinishedAt.Before(end) {
-				if !keep[job.ID] && oldest.IsZero() {
-					oldest = job.FinishedAt
-				}
-				continue
-			}
-			err := r.remove(ctx, job)
-			switch {
-			case err == nil:
-				n++
-			case errors.Is(err, ErrClosed) || ctx.Err() != nil:
-				return n, oldest, err
-			case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrState):
-				r.opts.Logger.Error("jobs: cannot remove a job that is too old", "job", job.ID, "err", err)
+		stays := func(since time.Time) {
+			if oldest.IsZero() || since.Before(oldest) {
+				oldest = since
 			}
 		}
-		if len(all) < bulk {
+		last := len(all) < bulk
+		var old []*Job
+		for _, job := range all {
+			if !job.CreatedAt.Before(end) {
+				stays(job.CreatedAt)
+				last = true
+				break
+			}
+			switch {
+			case keep[job.ID]:
+			case job.FinishedAt.Before(end):
+				old = append(old, job)
+			default:
+				stays(job.FinishedAt)
+			}
+		}
+		removed, err := r.removeAll(ctx, old)
+		n += removed
+		if errors.Is(err, ErrClosed) || ctx.Err() != nil {
+			return n, oldest, err
+		}
+		if err != nil {
+			r.opts.Logger.Error("jobs: cannot remove jobs that are too old", "err", err)
+		}
+		if last {
 			return n, oldest, nil
 		}
 		q.After = all[len(all)-1].ID
@@ -156,7 +164,7 @@ func (r *Runner) pruneState(ctx context.Context, state State, end time.Time) (n 
 
 // pruneLogs removes log records by class, for which keep says how long they stay, if at all limited.
 func (r *Runner) pruneLogs(ctx context.Context, keep func(class int) (time.Duration, bool)) error {
-	for class := range classes {
+	for class := range joblog.Classes {
 		age, limited := keep(class)
 		for more := limited; more; {
 			err := r.store.Update(ctx, func(tx Tx) (err error) {

@@ -11,7 +11,8 @@ import (
 )
 
 func TestRunner_Retention(t *testing.T) {
-	onBothNamed(t, "by default each state has its age, and the latest success stays", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "by default each state has its age, and the latest success stays", func(e env) {
+		t, store := e.t, e.store
 		r := standingRunner(t, store, nil)
 		ids := make(map[jobs.State]jobs.ID)
 		first := standing(t, r, jobs.Succeeded)
@@ -46,11 +47,12 @@ func TestRunner_Retention(t *testing.T) {
 		check(1091*day, first.ID, ids[jobs.Skipped], ids[jobs.Failed], ids[jobs.Cancelled])
 	})
 
-	onBothNamed(t, "Keep says otherwise, for ever too", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "Keep says otherwise, for ever too", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(context.Context) error { return jobs.Skip("no") }), &jobs.Options{
 			Keep: map[jobs.State]time.Duration{jobs.Skipped: time.Minute, jobs.Cancelled: -1},
 		})
-		fill(t, r, 1200, jobs.Request{Task: "task"})
+		fill(t, r, 600, jobs.Request{Task: "task"})
 		cancelled := enqueue(t, r, jobs.Request{Task: "task", RunAt: time.Now().Add(day)})
 		if _, err := r.Cancel(t.Context(), cancelled.ID, ""); err != nil {
 			t.Fatal(err)
@@ -63,7 +65,8 @@ func TestRunner_Retention(t *testing.T) {
 		wantState(t, get(t, r, cancelled.ID), jobs.Cancelled)
 	})
 
-	onBothNamed(t, "a job whose Cleanup fails stays, and others go", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "a job whose Cleanup fails stays, and others go", func(e env) {
+		t, store := e.t, e.store
 		var reg jobs.Registry
 		fail := true
 		handle(&reg, jobs.Task{Name: "task", Cleanup: func(_ context.Context, job *jobs.Job) error {
@@ -85,8 +88,11 @@ func TestRunner_Retention(t *testing.T) {
 			t.Errorf("Prune: %d, %v", n, err)
 		}
 	})
+}
 
-	onBothNamed(t, "log records go by level and age", func(t *testing.T, store jobs.Store) {
+func TestRunner_Retention_Log(t *testing.T) {
+	onBothNamed(t, "log records go by level and age", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(ctx context.Context) error {
 			for _, level := range []slog.Level{slog.LevelDebug, slog.LevelDebug + 1, slog.LevelInfo, slog.LevelWarn, slog.LevelError, slog.LevelError + 4} {
 				jobs.Logger(ctx).Log(ctx, level, level.String())
@@ -112,16 +118,17 @@ func TestRunner_Retention(t *testing.T) {
 		}
 	})
 
-	onBothNamed(t, "PruneLogs removes up to a level now", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "PruneLogs removes up to a level now", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(ctx context.Context) error {
-			for i := range 2000 {
+			for i := range 600 {
 				jobs.Logger(ctx).Log(ctx, []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn}[i%3], fmt.Sprint(i))
 				time.Sleep(time.Second)
 			}
 			return nil
 		}), nil)
 		job := end(t, r, enqueue(t, r, jobs.Request{Task: "task"}).ID)
-		if err := r.PruneLogs(t.Context(), slog.LevelInfo, 1000*time.Second); err != nil {
+		if err := r.PruneLogs(t.Context(), slog.LevelInfo, 300*time.Second); err != nil {
 			t.Fatal(err)
 		}
 		last := 0
@@ -133,12 +140,15 @@ func TestRunner_Retention(t *testing.T) {
 			last = e.Seq
 			n[e.Level]++
 		}
-		if n[slog.LevelWarn] != 666 || n[slog.LevelDebug] < 333 || n[slog.LevelDebug] > 335 || n[slog.LevelInfo] < 333 || n[slog.LevelInfo] > 335 {
+		if n[slog.LevelWarn] != 200 || n[slog.LevelDebug] < 99 || n[slog.LevelDebug] > 101 || n[slog.LevelInfo] < 99 || n[slog.LevelInfo] > 101 {
 			t.Errorf("left are %v", n)
 		}
 	})
+}
 
-	onMemoryNamed(t, "Run stops while much is removed", func(t *testing.T, store jobs.Store) {
+func TestRunner_Retention_Stop(t *testing.T) {
+	onMemoryNamed(t, "Run stops while much is removed", func(e env) {
+		t, store := e.t, e.store
 		var reg jobs.Registry
 		handle(&reg, jobs.Task{Name: "task", Cleanup: func(ctx context.Context, _ *jobs.Job) error {
 			select {
@@ -162,7 +172,7 @@ func TestRunner_Retention(t *testing.T) {
 }
 
 // onMemoryNamed is a single subtest on the memory store.
-func onMemoryNamed(t *testing.T, name string, test func(t *testing.T, store jobs.Store)) {
+func onMemoryNamed(t *testing.T, name string, test func(env)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { onMemory(t, test) })
 }

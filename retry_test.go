@@ -11,7 +11,8 @@ import (
 func TestRunner_Retry(t *testing.T) {
 	for _, state := range standingStates {
 		t.Run("a job that is "+string(state), func(t *testing.T) {
-			onBoth(t, func(t *testing.T, store jobs.Store) {
+			onBoth(t, func(e env) {
+				t, store := e.t, e.store
 				r := standingRunner(t, store, nil)
 				if err := r.Pause(t.Context(), "default"); err != nil {
 					t.Fatal(err)
@@ -44,7 +45,8 @@ func TestRunner_Retry(t *testing.T) {
 	}
 
 	t.Run("a deadline that has passed is lifted, and stays so", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			r := run(t, store, registry("task", nothing), &jobs.Options{Queues: []jobs.Queue{{Name: "default", Paused: true}}})
 			job := enqueue(t, r, jobs.Request{Task: "task", Deadline: time.Now().Add(time.Hour)})
 			time.Sleep(time.Hour)
@@ -70,7 +72,8 @@ func TestRunner_Retry(t *testing.T) {
 func TestRunner_Delete(t *testing.T) {
 	for _, state := range standingStates {
 		t.Run("a job that is "+string(state), func(t *testing.T) {
-			onBoth(t, func(t *testing.T, store jobs.Store) {
+			onBoth(t, func(e env) {
+				t, store := e.t, e.store
 				var cleaned []jobs.ID
 				var fail error
 				r := standingRunner(t, store, func(_ context.Context, job *jobs.Job) error {
@@ -105,4 +108,23 @@ func TestRunner_Delete(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestRunner_Delete_Started(t *testing.T) {
+	onBothNamed(t, "a job that starts during its Cleanup stays", func(e env) {
+		t, store := e.t, e.store
+		g := newGate()
+		var r *jobs.Runner
+		var reg jobs.Registry
+		handle(&reg, jobs.Task{Name: "task", Cleanup: func(context.Context, *jobs.Job) error {
+			start(t, r)
+			<-g.started
+			return nil
+		}}, g.handler)
+		r = newRunner(t, store, &reg, nil)
+		job := enqueue(t, r, jobs.Request{Task: "task"})
+		wantError(t, r.Delete(t.Context(), job.ID), jobs.ErrState)
+		close(g.open)
+		wantState(t, end(t, r, job.ID), jobs.Succeeded)
+	})
 }

@@ -5,110 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 )
-
-// Options are the settings of a [Runner]. The zero Options, and nil, are the defaults.
-type Options struct {
-	// Queues are settings of queues. Those that SetQueue, Pause or Resume stored come first.
-	Queues []Queue
-	// Workers is the number of jobs that run at once in a queue without settings of its own;
-	// 0 means 10.
-	Workers int
-
-	// Grace is how long Run, once its context is done, lets handlers finish before it cancels
-	// them; 0 means 30 s, a negative duration not at all.
-	Grace time.Duration
-	// Abandon is how long a handler may go on after its context was cancelled. Then its stack is
-	// logged; a Run that is stopping returns without it. 0 means 5 s.
-	Abandon time.Duration
-
-	// Logger gets what the runner has to say, and all records of the jobs' own loggers. Nil
-	// means slog.Default().
-	Logger *slog.Logger
-	// LogLevel is the lowest level that is kept in the log of a job; nil means slog.LevelDebug.
-	LogLevel slog.Leveler
-	// LogLimit is the greatest number of records kept in the log of one job; 0 means 10,000. A
-	// record of more than 8 KiB is cut.
-	LogLimit int
-
-	// MaxArgs and MaxResult are the greatest sizes in bytes of the arguments of a job, and of
-	// its result or a checkpoint; 0 means 1 MiB.
-	MaxArgs, MaxResult int
-
-	// Keep says how long jobs are kept after they have ended in a state. A state that is not
-	// there has its default, 30 days for Succeeded and Skipped, 90 for Failed and Cancelled; a
-	// negative duration means for ever. The latest success of each task is never removed.
-	Keep map[State]time.Duration
-	// KeepLog says how long log records are kept, by level. A level that is not there has its
-	// default: debug 15 days, info 30, warn 91, error 183; a negative duration means as long as
-	// the job.
-	KeepLog map[slog.Level]time.Duration
-	// KeepEvents is how long events are kept for Events; 0 means that none are written.
-	KeepEvents time.Duration
-
-	// Middleware is called around each attempt, the first one outermost.
-	Middleware []Middleware
-	// OnEnd is called after a job has ended, in a goroutine of its own, for notifications. It
-	// is not called again if the process dies before or during the call; Events loses none.
-	OnEnd func(ctx context.Context, job *Job)
-}
-
-// Middleware runs code around the attempts of jobs: it calls next, with ctx or one made from it,
-// and returns its error or another.
-type Middleware func(ctx context.Context, job *Job, next func(ctx context.Context) error) error
-
-func (o *Options) fill() error {
-	for _, d := range []struct {
-		value *int
-		name  string
-		def   int
-	}{
-		{&o.Workers, "Workers", 10},
-		{&o.LogLimit, "LogLimit", 10_000},
-		{&o.MaxArgs, "MaxArgs", 1 << 20},
-		{&o.MaxResult, "MaxResult", 1 << 20},
-	} {
-		if *d.value < 0 {
-			return invalidf("Options."+d.name, "%d is negative", *d.value)
-		}
-		if *d.value == 0 {
-			*d.value = d.def
-		}
-	}
-	if o.Grace == 0 {
-		o.Grace = 30 * time.Second
-	}
-	if o.Abandon == 0 {
-		o.Abandon = 5 * time.Second
-	}
-	if err := errors.Join(checkDuration("Options.Abandon", o.Abandon), checkDuration("Options.KeepEvents", o.KeepEvents)); err != nil {
-		return err
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	if o.LogLevel == nil {
-		o.LogLevel = slog.LevelDebug
-	}
-	for state := range o.Keep {
-		if !state.Final() {
-			return invalidf("Options.Keep", "%q is no final state", state)
-		}
-	}
-	for _, q := range o.Queues {
-		if err := q.check(); err != nil {
-			return err
-		}
-	}
-	o.Queues = slices.Clone(o.Queues)
-	return nil
-}
 
 // A Runner enqueues, executes and manages the jobs of one registry over one store. All methods but
 // Run work whether or not Run is running. Several runners may share a store that is open in one
@@ -136,6 +38,7 @@ type Runner struct {
 	suspect  ID                // the one running job that may kill the process
 	swept    map[string]string // line key → where to go on removing old turns
 	finished []*attempt        // handlers have returned, to be settled
+	doubtful []*Job            // claimed by a commit that failed, but may have happened
 	dirty    []*attempt        // have progress or log records to be stored
 	flushAt  time.Time         // when to store them; zero if there are none
 	dueAt    time.Time         // when to look for due jobs; zero if there are none
@@ -189,6 +92,9 @@ func NewRunner(store Store, registry *Registry, opts *Options) (*Runner, error) 
 // Options.Logger. Only one Run of a runner can be active.
 func (r *Runner) Run(ctx context.Context) error {
 	if err := r.begin(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+			return nil // stopped before it began
+		}
 		return err
 	}
 	defer r.others.Wait()
@@ -349,197 +255,6 @@ func (r *Runner) next() time.Time {
 	return next
 }
 
-// A round is what one transaction of the loop does.
-type round struct {
-	now      time.Time
-	finished []*attempt
-	flush    []update
-	release  []*attempt
-	due      bool
-	claims   []*claim
-
-	// Set by the transaction; reset when it runs again.
-	dueAt time.Time
-}
-
-// pass does everything that is to be done now, in one transaction. After one that failed it makes
-// a transaction of each part, so that a job that cannot be stored does not hold up the others.
-func (r *Runner) pass(ctx context.Context) error {
-	now := time.Now()
-	r.mu.Lock()
-	if !r.told {
-		r.lookAgain()
-		r.dueAt = now
-	}
-	if r.active && !r.pruneAt.IsZero() && !r.pruneAt.After(now) {
-		r.pruneAt = time.Time{}
-		r.others.Go(func() { r.retain(ctx) })
-	}
-	rounds := []*round{r.collect(now)}
-	if r.careful {
-		rounds = rounds[0].split()
-	}
-	r.careful = false
-	r.mu.Unlock()
-	var errs error
-	for _, w := range rounds {
-		if w.empty() {
-			continue
-		}
-		err := r.store.Update(r.base, func(tx Tx) error { return r.write(tx, w) })
-		r.mu.Lock()
-		if err != nil {
-			r.careful = true
-			r.putBack(w)
-		} else {
-			r.done(w)
-		}
-		r.mu.Unlock()
-		errs = errors.Join(errs, err)
-	}
-	return errs
-}
-
-// done takes note of what a round has committed. It must be called with mu held.
-func (r *Runner) done(w *round) {
-	r.settled(w.finished)
-	r.settled(w.release)
-	for i := range w.flush {
-		w.flush[i].stored()
-	}
-	if w.due && !w.dueAt.IsZero() && (r.dueAt.IsZero() || w.dueAt.Before(r.dueAt)) {
-		r.dueAt = w.dueAt
-	}
-	for _, c := range w.claims {
-		r.launch(c)
-	}
-}
-
-func (w *round) empty() bool {
-	return len(w.finished)+len(w.flush)+len(w.release)+len(w.claims) == 0 && !w.due
-}
-
-// split returns rounds that do one thing each.
-func (w *round) split() (parts []*round) {
-	for _, a := range w.finished {
-		parts = append(parts, &round{now: w.now, finished: []*attempt{a}})
-	}
-	for _, a := range w.release {
-		parts = append(parts, &round{now: w.now, release: []*attempt{a}})
-	}
-	for _, u := range w.flush {
-		parts = append(parts, &round{now: w.now, flush: []update{u}})
-	}
-	for _, c := range w.claims {
-		parts = append(parts, &round{now: w.now, claims: []*claim{c}})
-	}
-	return append(parts, &round{now: w.now, due: w.due})
-}
-
-// collect takes what is to be done out of the runner's state. It must be called with mu held.
-func (r *Runner) collect(now time.Time) *round {
-	w := &round{now: now, finished: r.finished}
-	r.finished = nil
-	if !r.flushAt.IsZero() && !r.flushAt.After(now) {
-		for _, a := range r.dirty {
-			a.dirty = false
-			if r.running[a.id] == a && !a.ended {
-				w.flush = append(w.flush, a.snapshot())
-			}
-		}
-		r.dirty, r.flushAt = nil, time.Time{}
-	}
-	if r.active && !r.dueAt.IsZero() && !r.dueAt.After(now) {
-		w.due, r.dueAt = true, time.Time{}
-	}
-	for _, q := range r.queues {
-		if len(q.ahead) > 0 && (!r.active || now.Sub(q.ahead[0].claimedAt) >= maxAhead) {
-			w.release = append(w.release, q.ahead...)
-			q.ahead, q.brisk, q.ready = nil, 0, true
-		}
-		if r.active && q.ready {
-			if c := q.reserve(now); c != nil {
-				w.claims = append(w.claims, c)
-			}
-		}
-	}
-	return w
-}
-
-// write is the transaction of a round. It may run more than once.
-func (r *Runner) write(tx Tx, w *round) error {
-	for _, a := range w.finished {
-		if err := r.settle(tx, a, w.now); err != nil {
-			return err
-		}
-	}
-	for _, a := range w.release {
-		if err := r.giveBack(tx, a, w.now); err != nil {
-			return err
-		}
-	}
-	for i := range w.flush {
-		if err := r.save(tx, &w.flush[i]); err != nil {
-			return err
-		}
-	}
-	if w.due {
-		var err error
-		if w.dueAt, err = r.promote(tx, w.now); err != nil {
-			return err
-		}
-	}
-	for _, c := range w.claims {
-		if err := r.claim(tx, c, w.now); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// putBack undoes collect after a transaction that failed. It must be called with mu held.
-func (r *Runner) putBack(w *round) {
-	r.finished = append(w.finished, r.finished...)
-	for _, u := range w.flush {
-		r.markDirty(u.attempt)
-	}
-	for _, a := range w.release {
-		a.queue.ahead = append(a.queue.ahead, a)
-	}
-	if w.due {
-		r.dueAt = w.now
-	}
-	for _, c := range w.claims {
-		c.queue.reserved -= c.n
-		c.queue.ready = true
-	}
-}
-
-// settled forgets attempts whose end is stored. It must be called with mu held.
-func (r *Runner) settled(attempts []*attempt) {
-	for _, a := range attempts {
-		if a.gone { // Run gave up on it
-			continue
-		}
-		a.gone = true
-		if r.running[a.id] == a {
-			delete(r.running, a.id)
-		}
-		if r.suspect == a.id {
-			r.suspect = 0
-			r.lookAgain()
-			r.poke()
-		}
-		if a.settled != nil {
-			close(a.settled)
-		}
-		if r.opts.OnEnd != nil && a.saved != nil && a.saved.State.Final() {
-			job := r.redact(a.saved)
-			r.others.Go(func() { r.opts.OnEnd(r.base, job) })
-		}
-	}
-}
-
 // shutDown is the end of Run: it lets handlers finish, cancels them, gives up on them.
 func (r *Runner) shutDown() error {
 	r.mu.Lock()
@@ -573,7 +288,7 @@ func (r *Runner) drain(d time.Duration) bool {
 	for {
 		err := r.pass(r.base)
 		r.mu.Lock()
-		left := len(r.running)
+		left := len(r.running) + len(r.doubtful)
 		for _, q := range r.queues {
 			left += q.reserved // by an Enqueue under way
 		}

@@ -13,14 +13,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/embedjobs/jobs"
 )
 
 func TestRunner_Run_Stop(t *testing.T) {
 	t.Run("handlers finish within the grace", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			r := newRunner(t, store, registry("task", func(ctx context.Context) error {
 				time.Sleep(20 * time.Second)
 				return ctx.Err()
@@ -40,7 +39,8 @@ func TestRunner_Run_Stop(t *testing.T) {
 	})
 
 	t.Run("after the grace they are interrupted and the attempt is refunded", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			var cause atomic.Value
 			r := newRunner(t, store, registry("task", func(ctx context.Context) error {
 				<-ctx.Done()
@@ -68,7 +68,8 @@ func TestRunner_Run_Stop(t *testing.T) {
 	})
 
 	t.Run("a handler that ignores its context is given up and its result refused", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			late := make(chan error, 1)
 			r := newRunner(t, store, registry("deaf", func(ctx context.Context) error {
 				time.Sleep(time.Hour)
@@ -90,10 +91,13 @@ func TestRunner_Run_Stop(t *testing.T) {
 			}
 		})
 	})
+}
 
+func TestRunner_Run_StopAgain(t *testing.T) {
 	for _, sync := range []bool{false, true} {
 		t.Run(fmt.Sprintf("the runner can run again while an abandoned handler goes on, sync %t", sync), func(t *testing.T) {
-			onMemory(t, func(t *testing.T, store jobs.Store) {
+			onMemory(t, func(e env) {
+				t, store := e.t, e.store
 				n := 0
 				var reg jobs.Registry
 				handle(&reg, jobs.Task{Name: "deaf", Sync: sync}, func(context.Context) error {
@@ -121,7 +125,8 @@ func TestRunner_Run_Stop(t *testing.T) {
 	}
 
 	t.Run("jobs claimed ahead go back to their line", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			n := atomic.Int64{}
 			hold := make(chan struct{})
 			r := newRunner(t, store, registry("task", func(context.Context) error {
@@ -160,8 +165,20 @@ func TestRunner_Run_Stop(t *testing.T) {
 }
 
 func TestRunner_Run(t *testing.T) {
+	t.Run("it stops cleanly when it is stopped before it begins", func(t *testing.T) {
+		onMemory(t, func(e env) {
+			t := e.t
+			r := newRunner(t, e.store, registry("task", nothing), nil)
+			ctx, stop := context.WithCancel(t.Context())
+			stop()
+			if err := r.Run(ctx); err != nil {
+				t.Errorf("Run returned %v, want nil", err)
+			}
+		})
+	})
 	t.Run("only one Run is active at a time, one after the other is fine", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			r := newRunner(t, store, registry("task", nothing), nil)
 			for range 3 {
 				stop := start(t, r)
@@ -176,7 +193,8 @@ func TestRunner_Run(t *testing.T) {
 	})
 
 	t.Run("it finds a job of a new queue that is enqueued while it begins", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			s := &spy{Store: store}
 			r := newRunner(t, s, registry("task", nothing), nil)
 			var id jobs.ID
@@ -188,7 +206,8 @@ func TestRunner_Run(t *testing.T) {
 	})
 
 	t.Run("a task that is Sync works through its line", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			var reg jobs.Registry
 			handle(&reg, jobs.Task{Name: "task", Sync: true}, nothing)
 			r := newRunner(t, store, &reg, &jobs.Options{Workers: 1})
@@ -201,9 +220,12 @@ func TestRunner_Run(t *testing.T) {
 			wantState(t, get(t, r, last), jobs.Succeeded)
 		})
 	})
+}
 
+func TestRunner_Run_Store(t *testing.T) {
 	t.Run("it goes on when the store fails for a while, and nothing is lost", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			s := &spy{Store: store}
 			g := newGate()
 			r := run(t, s, registry("task", func(ctx context.Context) error {
@@ -233,7 +255,8 @@ func TestRunner_Run(t *testing.T) {
 	})
 
 	t.Run("it does not look at the store while nothing is due", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			s := &spy{Store: store}
 			r := run(t, s, registry("task", nothing), nil)
 			for i := range 10 {
@@ -253,7 +276,8 @@ func TestRunner_Run(t *testing.T) {
 	})
 
 	t.Run("two runners share a store", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			var mu sync.Mutex
 			ran := make(map[jobs.ID]int)
 			reg := registry("task", func(ctx context.Context) error {
@@ -279,88 +303,10 @@ func TestRunner_Run(t *testing.T) {
 	})
 }
 
-func TestOptions_Middleware(t *testing.T) {
-	t.Run("the first is outermost and may change context and error", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
-			type key struct{}
-			var calls []string
-			wrap := func(name string) jobs.Middleware {
-				return func(ctx context.Context, job *jobs.Job, next func(context.Context) error) error {
-					calls = append(calls, name+" in "+job.Task)
-					err := next(context.WithValue(ctx, key{}, name))
-					calls = append(calls, name+" out "+err.Error())
-					return fmt.Errorf("%s: %w", name, err)
-				}
-			}
-			r := run(t, store, registry("task", func(ctx context.Context) error {
-				calls = append(calls, "handler in "+ctx.Value(key{}).(string))
-				return errBroken
-			}), &jobs.Options{Middleware: []jobs.Middleware{wrap("a"), wrap("b")}})
-			job := end(t, r, enqueue(t, r, jobs.Request{Task: "task", MaxAttempts: 1}).ID)
-			want := []string{"a in task", "b in task", "handler in b", "b out broken", "a out b: broken"}
-			if diff := cmp.Diff(want, calls); diff != "" {
-				t.Errorf("calls (-want +got):\n%s", diff)
-			}
-			if job.Message != "a: b: broken" {
-				t.Errorf("message is %q", job.Message)
-			}
-		})
-	})
-
-	t.Run("its panic is an error of the attempt", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
-			r := run(t, store, registry("task", nothing), &jobs.Options{Middleware: []jobs.Middleware{
-				func(context.Context, *jobs.Job, func(context.Context) error) error { panic("middle") },
-			}})
-			job := end(t, r, enqueue(t, r, jobs.Request{Task: "task", MaxAttempts: 1}).ID)
-			if job.State != jobs.Failed || job.Errors[0].Kind != jobs.ErrorPanic {
-				t.Errorf("got %v, %+v", job, job.Errors)
-			}
-		})
-	})
-}
-
-func TestOptions_OnEnd(t *testing.T) {
-	t.Run("it gets each job that has ended, once, with its end", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
-			ended := make(chan *jobs.Job, 10)
-			tries := 0
-			r := run(t, store, registry("task", func(context.Context) error {
-				if tries++; tries == 1 {
-					return errBroken
-				}
-				return nil
-			}), &jobs.Options{OnEnd: func(_ context.Context, job *jobs.Job) { ended <- job }})
-			job := end(t, r, enqueue(t, r, jobs.Request{Task: "task"}).ID)
-			synctest.Wait()
-			if n := len(ended); n != 1 {
-				t.Fatalf("OnEnd was called %d times", n)
-			}
-			if diff := cmp.Diff(job, <-ended); diff != "" {
-				t.Errorf("OnEnd got another job (-want +got):\n%s", diff)
-			}
-		})
-	})
-
-	t.Run("Run waits for it", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
-			done := atomic.Bool{}
-			r := newRunner(t, store, registry("task", nothing), &jobs.Options{OnEnd: func(context.Context, *jobs.Job) {
-				time.Sleep(time.Hour)
-				done.Store(true)
-			}})
-			stop := start(t, r)
-			end(t, r, enqueue(t, r, jobs.Request{Task: "task"}).ID)
-			if err := stop(); err != nil || !done.Load() {
-				t.Errorf("Run returned %v, OnEnd had returned: %t", err, done.Load())
-			}
-		})
-	})
-}
-
 func TestRunner_Stuck(t *testing.T) {
 	t.Run("a handler that ignores its cancellation is reported with its stack", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			r := run(t, store, registry("deaf", func(context.Context) error { ignoreEverything(); return nil }), &jobs.Options{Abandon: time.Minute})
 			job := enqueue(t, r, jobs.Request{Task: "deaf", Timeout: time.Second})
 			job = end(t, r, job.ID)

@@ -42,7 +42,7 @@ func (r *Runner) save(tx Tx, u *update) error {
 			return err
 		}
 		a.saved = job
-		return u.log.write(tx, a.id)
+		return writeChunk(tx, a.id, &u.log)
 	})
 	if errors.Is(err, ErrStale) {
 		return nil
@@ -57,12 +57,13 @@ func (u *update) apply(job *Job) {
 	}
 	job.Counters = u.counters
 	job.Warnings, job.LoggedErrors = u.warnings, u.errors
-	job.Logged = u.log.end()
+	job.Logged = u.log.Last
 }
 
 // settle stores the end of an attempt, with all that belongs to it.
 func (r *Runner) settle(tx Tx, a *attempt, now time.Time) error {
 	a.saved = nil
+	defer func() { a.tried = true }()
 	err := a.change(tx, func(job *Job) error {
 		a.last.apply(job)
 		to := a.decide(job, now)
@@ -74,9 +75,9 @@ func (r *Runner) settle(tx Tx, a *attempt, now time.Time) error {
 	})
 	if errors.Is(err, ErrStale) {
 		a.mu.Lock()
-		completed := a.completed
+		ended := a.completed || a.tried
 		a.mu.Unlock()
-		if stored, err := tx.Job(a.id); completed && err == nil && stored.Claims == a.claimed.Claims {
+		if stored, err := tx.Job(a.id); ended && err == nil && stored.Claims == a.claimed.Claims {
 			a.saved = stored
 			return nil
 		}
@@ -90,7 +91,7 @@ func (r *Runner) settle(tx Tx, a *attempt, now time.Time) error {
 // the jobs it deferred.
 func (r *Runner) ended(tx Tx, u *update, job *Job, now time.Time) error {
 	a := u.attempt
-	if err := u.log.write(tx, a.id); err != nil {
+	if err := writeChunk(tx, a.id, &u.log); err != nil {
 		return err
 	}
 	if job.State != Succeeded {
@@ -122,18 +123,18 @@ func (a *attempt) decide(job *Job, now time.Time) State {
 	errors.As(a.err, &o)
 	switch {
 	case o != nil && o.state == Succeeded:
-		job.Result, job.Partial, job.Message = a.result, true, a.err.Error()
+		job.Result, job.Partial, job.Message = a.result, true, a.text
 		job.Warnings++
 		return Succeeded
 	case o != nil && o.state == Skipped:
-		job.Message = a.err.Error()
+		job.Message = a.text
 		return Skipped
 	case job.Cancelling:
 		return Cancelled
 	case o != nil && o.state == Scheduled:
 		job.Attempt--
 		job.Snoozes++
-		job.Message = a.err.Error()
+		job.Message = a.text
 		return due(job, Scheduled, o.in, now)
 	case o == nil && errors.Is(a.stopped, ErrStopping):
 		job.Attempt--
@@ -145,7 +146,7 @@ func (a *attempt) decide(job *Job, now time.Time) State {
 	if errors.As(a.err, &p) {
 		stack = p.stack
 	}
-	message := a.err.Error()
+	message := a.text
 	if errors.Is(a.stopped, ErrTimeout) {
 		kind = ErrorTimeout
 		message = fmt.Sprintf("timed out after %s: %s", now.Sub(job.StartedAt).Round(time.Millisecond), message)
@@ -184,6 +185,24 @@ func kindOf(err error) ErrorKind {
 		return ErrorPanic
 	}
 	return ErrorReturned
+}
+
+// unclaim returns a job to its place in line whose claim was committed, though the store said that the
+// commit had failed: the disk may have failed after it had stored everything. Nobody runs such a job.
+func (r *Runner) unclaim(tx Tx, claimed *Job, now time.Time) error {
+	job, err := tx.Job(claimed.ID)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil || job.State != Running || job.Claims != claimed.Claims || !job.StartedAt.Equal(claimed.StartedAt) {
+		return err
+	}
+	to := Queued
+	if job.Cancelling {
+		to = Cancelled
+	}
+	job.Attempt--
+	return r.move(tx, job, to, now)
 }
 
 // giveBack returns a job to its place in line, as if it had not been claimed.

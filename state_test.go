@@ -73,7 +73,7 @@ func checkTransitions(t *rapid.T, store jobs.Notifier) {
 	}
 	store.Notify(func(changes []jobs.Change) {
 		for _, c := range changes {
-			if !reach(c.From, c.State) && !(c.From == "" && c.State == jobs.Running) {
+			if !reach(c.From, c.State) && (c.From != "" || c.State != jobs.Running) {
 				t.Errorf("job %d went from %q to %q", c.ID, c.From, c.State)
 			}
 		}
@@ -85,7 +85,7 @@ func chaosRegistry() *jobs.Registry {
 	return registry("task", func(ctx context.Context) error {
 		jobs.Count(ctx, "n", 1)
 		select {
-		case <-time.After(rand.N(10 * time.Minute)):
+		case <-time.After(rand.N(10 * time.Second)):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -110,7 +110,7 @@ func chaosRegistry() *jobs.Registry {
 func TestRunner_Random(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) jobs.Store{
 		"memory": func(*testing.T) jobs.Store { return memory.New() },
-		"bolt":   func(t *testing.T) jobs.Store { return openBolt(t, filepath.Join(t.TempDir(), "jobs.db")) },
+		"bolt":   func(t *testing.T) jobs.Store { t.Helper(); return openBolt(t, filepath.Join(t.TempDir(), "jobs.db")) },
 	} {
 		t.Run("operations in any order keep the states and the counts right, "+name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
@@ -245,7 +245,8 @@ func checkCounts(t *testing.T, rt *rapid.T, r *jobs.Runner) {
 }
 
 func TestRunner_Concurrent(t *testing.T) {
-	onBothNamed(t, "many goroutines do everything at once, and all jobs end", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "many goroutines do everything at once, and all jobs end", func(e env) {
+		t, store := e.t, e.store
 		reg := chaosRegistry()
 		opts := &jobs.Options{Grace: -1, Workers: 20, Queues: []jobs.Queue{{Name: "default", GroupLimit: 5}}}
 		runners := []*jobs.Runner{run(t, store, reg, opts), run(t, store, reg, opts)}
@@ -255,10 +256,10 @@ func TestRunner_Concurrent(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		for i := range 16 {
+		for i := range 8 {
 			r := runners[i%2]
 			wg.Go(func() {
-				for range 40 {
+				for range 20 {
 					all, err := r.Enqueue(t.Context(), jobs.Request{Task: "task", Group: fmt.Sprint(i % 3), MaxAttempts: 2})
 					fine(err)
 					id := all[0].ID

@@ -16,6 +16,9 @@ import (
 type Store interface {
 	// Update runs fn in a read-write transaction. When it returns nil, what fn wrote is durable
 	// and visible to every later transaction; when it returns an error, fn left no trace.
+	// The exception is a commit of which the store cannot tell whether it happened, because the
+	// disk or the connection failed in the very last step: it returns an error, and what fn
+	// wrote may be there. A runner reckons with that.
 	//
 	// Update functions see each other's writes as if they ran one after the other. fn may run
 	// more than once, in one commit with the functions of other callers, and on the goroutine

@@ -17,21 +17,29 @@ import (
 	"github.com/embedjobs/jobs/memory"
 )
 
-// onBoth runs a case over each store of the module, in a bubble of its own.
-func onBoth(t *testing.T, test func(t *testing.T, store jobs.Store)) {
+// env is what a case runs in.
+type env struct {
+	t     *testing.T
+	store jobs.Store
+}
+
+// onBoth runs a case over each store of the module, in a bubble of its own, both at once.
+func onBoth(t *testing.T, test func(env)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { test(t, memory.New()) })
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) { test(env{t, memory.New()}) })
 	})
 	t.Run("bolt", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { test(t, openBolt(t, filepath.Join(t.TempDir(), "jobs.db"))) })
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) { test(env{t, openBolt(t, filepath.Join(t.TempDir(), "jobs.db"))}) })
 	})
 }
 
 // onMemory runs a case in a bubble over the memory store.
-func onMemory(t *testing.T, test func(t *testing.T, store jobs.Store)) {
+func onMemory(t *testing.T, test func(env)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, memory.New()) })
+	synctest.Test(t, func(t *testing.T) { test(env{t, memory.New()}) })
 }
 
 func openBolt(t *testing.T, path string) *bolt.Store {
@@ -246,8 +254,8 @@ func (g *gate) handler(ctx context.Context) error {
 
 const day = 24 * time.Hour
 
-// bubble runs a case in a bubble.
-func bubble(t *testing.T, test func(t *testing.T)) {
+// bubble runs a case in a bubble, without a store.
+func bubble(t *testing.T, test func(env)) {
 	t.Helper()
-	synctest.Test(t, test)
+	synctest.Test(t, func(t *testing.T) { test(env{t: t}) })
 }

@@ -11,7 +11,8 @@ import (
 )
 
 func TestRequest_Timeout(t *testing.T) {
-	onBothNamed(t, "every attempt that it ends is told as timed out and tried again", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "every attempt that it ends is told as timed out and tried again", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", func(ctx context.Context) error {
 			if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) != time.Minute {
 				t.Errorf("the deadline is %v", deadline)
@@ -41,7 +42,8 @@ func TestRequest_Timeout(t *testing.T) {
 	})
 
 	t.Run("a handler that makes it in spite of it succeeds", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			r := run(t, store, registry("task", func(context.Context) error { time.Sleep(2 * time.Minute); return nil }), nil)
 			wantState(t, end(t, r, enqueue(t, r, jobs.Request{Task: "task", Timeout: time.Minute}).ID), jobs.Succeeded)
 		})
@@ -60,7 +62,8 @@ func TestRequest_Deadline(t *testing.T) {
 		{"no attempt starts after it", time.Minute, func(context.Context) error { return jobs.RetryIn(time.Hour, errBroken) }, 1, time.Hour},
 		{"an error after it is the last", time.Minute, func(context.Context) error { time.Sleep(2 * time.Minute); return errBroken }, 1, 2 * time.Minute},
 	} {
-		onBothNamed(t, c.name, func(t *testing.T, store jobs.Store) {
+		onBothNamed(t, c.name, func(e env) {
+			t, store := e.t, e.store
 			r := run(t, store, registry("task", c.handler), nil)
 			job := end(t, r, enqueue(t, r, jobs.Request{Task: "task", Deadline: time.Now().Add(c.deadline)}).ID)
 			last := job.Errors[len(job.Errors)-1]

@@ -45,10 +45,12 @@ func TestUnique(t *testing.T) {
 			false,
 		},
 	} {
-		onBothNamed(t, c.name, func(t *testing.T, store jobs.Store) {
+		onBothNamed(t, c.name, func(e env) {
+			t, store := e.t, e.store
 			reg := registry("task", nothing)
 			handle(reg, jobs.Task{Name: "other"}, nothing)
 			r := newRunner(t, store, reg, nil)
+			c := c // the stores are tried at once
 			for _, req := range []*jobs.Request{&c.first, &c.second} {
 				if req.Task == "" {
 					req.Task = "task"
@@ -67,7 +69,8 @@ func TestUnique(t *testing.T) {
 		})
 	}
 
-	onBothNamed(t, "requests of one call see each other", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "requests of one call see each other", func(e env) {
+		t, store := e.t, e.store
 		r := newRunner(t, store, registry("task", nothing), nil)
 		req := jobs.Request{Task: "task", Unique: jobs.Unique{Key: "k"}}
 		all := enqueueAll(t, r, req, req, jobs.Request{Task: "task"})
@@ -75,7 +78,9 @@ func TestUnique(t *testing.T) {
 			t.Errorf("got %v", all)
 		}
 	})
+}
 
+func TestUnique_Holds(t *testing.T) {
 	t.Run("states in which a job holds its key", func(t *testing.T) {
 		for _, c := range []struct {
 			unique jobs.Unique
@@ -88,7 +93,8 @@ func TestUnique(t *testing.T) {
 			{jobs.Unique{Key: "k", States: []jobs.State{jobs.Failed, jobs.Cancelled}}, map[jobs.State]bool{jobs.Failed: true, jobs.Cancelled: true}},
 		} {
 			for _, state := range standingStates {
-				onMemory(t, func(t *testing.T, store jobs.Store) {
+				onMemory(t, func(e env) {
+					t, store := e.t, e.store
 					r := standingRunner(t, store, nil)
 					req := jobs.Request{Task: string(state), Unique: c.unique}
 					switch state {
@@ -114,7 +120,8 @@ func TestUnique(t *testing.T) {
 		}
 	})
 
-	onBothNamed(t, "a period ends", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "a period ends", func(e env) {
+		t, store := e.t, e.store
 		r := run(t, store, registry("task", nothing), nil)
 		req := jobs.Request{Task: "task", Unique: jobs.Unique{Key: "k", Period: time.Hour}}
 		first := end(t, r, enqueue(t, r, req).ID)
@@ -122,13 +129,14 @@ func TestUnique(t *testing.T) {
 		if again := enqueue(t, r, req); again.ID != first.ID {
 			t.Error("it ended early")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if again := enqueue(t, r, req); again.ID == first.ID {
 			t.Error("it did not end")
 		}
 	})
 
-	onBothNamed(t, "deleting the job frees the key", func(t *testing.T, store jobs.Store) {
+	onBothNamed(t, "deleting the job frees the key", func(e env) {
+		t, store := e.t, e.store
 		r := newRunner(t, store, registry("task", nothing), nil)
 		req := jobs.Request{Task: "task", Unique: jobs.Unique{Key: "k"}}
 		first := enqueue(t, r, req)
@@ -139,8 +147,11 @@ func TestUnique(t *testing.T) {
 			t.Errorf("got %v", again)
 		}
 	})
+}
 
-	onBothNamed(t, "a job whose key another one holds cannot be retried until that has ended", func(t *testing.T, store jobs.Store) {
+func TestUnique_Retry(t *testing.T) {
+	onBothNamed(t, "a job whose key another one holds cannot be retried until that has ended", func(e env) {
+		t, store := e.t, e.store
 		fail := true
 		r := run(t, store, registry("task", func(context.Context) error {
 			if fail {
@@ -169,9 +180,12 @@ func TestUnique(t *testing.T) {
 			t.Errorf("RetryAll: %d, %v", n, err)
 		}
 	})
+}
 
+func TestUnique_Race(t *testing.T) {
 	t.Run("many goroutines that race for a key get one job", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, store jobs.Store) {
+		onBoth(t, func(e env) {
+			t, store := e.t, e.store
 			r := run(t, store, registry("task", newGate().handler), &jobs.Options{Grace: -1})
 			var wg sync.WaitGroup
 			for range 100 {
@@ -190,7 +204,8 @@ func TestUnique(t *testing.T) {
 	})
 
 	t.Run("the task's is used for requests that have none", func(t *testing.T) {
-		onMemory(t, func(t *testing.T, store jobs.Store) {
+		onMemory(t, func(e env) {
+			t, store := e.t, e.store
 			var reg jobs.Registry
 			handle(&reg, jobs.Task{Name: "task", Unique: jobs.Unique{Key: "k"}}, nothing)
 			r := newRunner(t, store, &reg, nil)

@@ -97,10 +97,10 @@ func checkRuns(t *testing.T, r *run) {
 
 // The ceiling is honest only if it writes what package bolt writes.
 func TestCeiling_WritesWhatBoltWrites(t *testing.T) {
-	const n = 2000
+	const n = 600
 	for _, kind := range []Kind{kindDrain, kindLifecycle} {
 		t.Run(string(kind), func(t *testing.T) {
-			c := Case{Kind: kind, Callers: 1, Workers: 4, Batch: 1, Jobs: n, ArgBytes: defaultArgs}
+			c := Case{Kind: kind, Callers: 8, Workers: 8, Batch: 1, Jobs: n, ArgBytes: defaultArgs}
 			theirs := written(t, c, ours, "jobs.db")
 			bare := written(t, c, ceiling, "ceiling.db")
 			for bucket, want := range theirs {

@@ -1,3 +1,4 @@
+-- The schema of goqite 0.4, which its users create themselves, with "if not exists".
 create table if not exists goqite (
   id text primary key default ('m_' || lower(hex(randomblob(16)))),
   created text not null default (strftime('%Y-%m-%dT%H:%M:%fZ')),
