@@ -265,21 +265,6 @@ func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) 
 	return result, err
 }
 
-// callWithin calls the middleware around the handler.
-func (a *attempt) callWithin(ctx context.Context, args json.RawMessage) (result json.RawMessage, err error) {
-	next := func(ctx context.Context) (err error) {
-		result, err = a.task.handle(ctx, args)
-		return err
-	}
-	job := Current(ctx)
-	for i := len(a.runner.opts.Middleware) - 1; i >= 0; i-- {
-		middleware, inner := a.runner.opts.Middleware[i], next
-		next = func(ctx context.Context) error { return middleware(ctx, job, inner) }
-	}
-	err = next(ctx)
-	return result, err
-}
-
 // arguments returns the stored arguments as the task takes them today.
 func (a *attempt) arguments() (json.RawMessage, error) {
 	job, t := a.claimed, a.task
