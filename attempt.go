@@ -243,25 +243,18 @@ func (a *attempt) deadline(started time.Time) time.Time {
 	return end
 }
 
-// call runs the handler within the middleware.
+// call runs the handler, within the middleware if there is any.
 func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) {
 	args, err := a.arguments()
 	if err != nil {
 		return nil, &argsError{err}
 	}
 	a.args = args
-	next := func(ctx context.Context) (err error) {
-		result, err = a.task.handle(ctx, args)
-		return err
-	}
 	if len(a.runner.opts.Middleware) > 0 {
-		job := Current(ctx)
-		for i := len(a.runner.opts.Middleware) - 1; i >= 0; i-- {
-			middleware, inner := a.runner.opts.Middleware[i], next
-			next = func(ctx context.Context) error { return middleware(ctx, job, inner) }
-		}
+		result, err = a.callWithin(ctx, args)
+	} else {
+		result, err = a.task.handle(ctx, args)
 	}
-	err = next(ctx)
 	switch limit := a.runner.opts.MaxResult; {
 	case err != nil && !keepsResult(err):
 		return nil, err
@@ -334,8 +327,11 @@ func (a *attempt) words() (text string) {
 
 // mayRetry reports whether it is the retry policy that decides what follows.
 func (a *attempt) mayRetry() bool {
+	if a.err == nil { // o escapes
+		return false
+	}
 	var o *outcome
-	return a.err != nil && !errors.As(a.err, &o) && a.claimed.Attempt < a.claimed.MaxAttempts
+	return !errors.As(a.err, &o) && a.claimed.Attempt < a.claimed.MaxAttempts
 }
 
 // backoff asks the task's retry policy.

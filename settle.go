@@ -112,7 +112,14 @@ func (r *Runner) ended(tx Tx, u *update, job *Job, now time.Time) error {
 
 // decide says what follows from the way the attempt ended.
 func (a *attempt) decide(job *Job, now time.Time) State {
-	var (
+	if !errors.Is(a.stopped, ErrStopping) {
+		job.Crashes = 0 // it has got to the end of an attempt
+	}
+	if a.err == nil {
+		job.Result, job.Message = a.result, ""
+		return Succeeded
+	}
+	var ( // on the heap, so not made before they are needed
 		o *outcome
 		p *panicError
 	)
@@ -120,13 +127,7 @@ func (a *attempt) decide(job *Job, now time.Time) State {
 	if errors.As(a.err, &p) && o != nil && o.state != Failed {
 		o = nil // a panic is a failure, even with a value such as that of Skip
 	}
-	if !errors.Is(a.stopped, ErrStopping) {
-		job.Crashes = 0 // it has got to the end of an attempt
-	}
 	switch {
-	case a.err == nil:
-		job.Result, job.Message = a.result, ""
-		return Succeeded
 	case o != nil && o.state == Succeeded:
 		job.Result, job.Partial, job.Message = a.result, true, a.text
 		job.Warnings++

@@ -189,6 +189,10 @@ func (s *Store) closeOnce() error {
 	if !s.owned {
 		return nil
 	}
+	// With the list of free pages in the file, the next Open need not find them by a scan. It does
+	// so when this fails, or when the process dies before.
+	s.db.NoFreelistSync = false
+	_ = s.db.Update(func(*bbolt.Tx) error { return nil })
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("bolt: closing %s: %w", s.db.Path(), err)
 	}

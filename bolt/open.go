@@ -47,7 +47,7 @@ func Open(path string, opts *Options) (*Store, error) {
 	db, err := open(path, &bbolt.Options{
 		Timeout:        o.Timeout,
 		FreelistType:   bbolt.FreelistMapType,
-		NoFreelistSync: true, // a commit need not write it; Open finds the free pages by a scan
+		NoFreelistSync: true, // a commit need not write it; Close does, or Open scans the file
 		NoSync:         o.NoSync,
 		InitialMmapSize: func() int {
 			// A writer that has to map more waits for all readers, so much is mapped from
@@ -117,7 +117,7 @@ func open(path string, opts *bbolt.Options) (db *bbolt.DB, err error) {
 }
 
 // guarded calls bbolt.Open and then check, and makes errors of their panics.
-func guarded(path string, opts *bbolt.Options, check func(*os.File) error) (db *bbolt.DB, err error) {
+func guarded(path string, opts *bbolt.Options, check func(*bbolt.DB, *os.File) error) (db *bbolt.DB, err error) {
 	var file *os.File
 	opts.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 		file, err = os.OpenFile(name, flag, mode)
@@ -133,7 +133,7 @@ func guarded(path string, opts *bbolt.Options, check func(*os.File) error) (db *
 	}()
 	db, err = bbolt.Open(path, fileMode, opts)
 	if err == nil && check != nil {
-		if err := check(file); err != nil {
+		if err := check(db, file); err != nil {
 			return nil, errors.Join(err, db.Close())
 		}
 	}

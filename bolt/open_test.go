@@ -177,6 +177,19 @@ var badFiles = []struct {
 		write(t, path, data)
 		return path
 	}},
+	{"a list of free pages that are in use", bolt.ErrCorrupt, func(t *testing.T) string {
+		t.Helper()
+		path, data := file(t)
+		newest := data[:os.Getpagesize()]
+		if other := data[os.Getpagesize():]; binary.NativeEndian.Uint64(other[64:]) > binary.NativeEndian.Uint64(newest[64:]) {
+			newest = other
+		}
+		// A store that was closed leaves the list in the file.
+		root, list := binary.NativeEndian.Uint64(newest[32:]), binary.NativeEndian.Uint64(newest[48:])
+		binary.NativeEndian.PutUint64(data[int(list)*os.Getpagesize()+16:], root)
+		write(t, path, data)
+		return path
+	}},
 	{"a missing directory", fs.ErrNotExist, func(t *testing.T) string {
 		t.Helper()
 		return filepath.Join(t.TempDir(), "missing", "jobs.db")

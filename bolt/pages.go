@@ -7,6 +7,9 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"unsafe"
+
+	"go.etcd.io/bbolt"
 )
 
 // This file reads the pages of a bbolt file, as far as that is needed to know that bbolt can read
@@ -15,8 +18,9 @@ import (
 var order = binary.NativeEndian
 
 // checkPages returns an error that wraps ErrCorrupt if the file cannot be the tree that its newest
-// meta page tells of. Nobody may write to it meanwhile.
-func checkPages(f *os.File) error {
+// meta page tells of. Nobody may write to it meanwhile. It looks at the pages where db has mapped
+// them: with a million jobs, to read them takes several times as long.
+func checkPages(db *bbolt.DB, f *os.File) error {
 	m, ok := newestMeta(f)
 	if !ok {
 		return fmt.Errorf("%w: it has no valid meta page", ErrCorrupt)
@@ -29,8 +33,18 @@ func checkPages(f *os.File) error {
 	if info.Size() < need {
 		return fmt.Errorf("%w: it has been cut off, %d bytes of %d are left", ErrCorrupt, info.Size(), need)
 	}
-	t := tree{f: f, meta: m, seen: make([]uint64, m.pages/64+1)}
-	if err := t.walk(m.root, 0); err != nil {
+	data := db.Info().Data
+	t := tree{
+		// Not unsafe.Pointer(data), which go vet takes for an address that may have moved.
+		data: unsafe.Slice(*(**byte)(unsafe.Pointer(&data)), need),
+		meta: m,
+		seen: make([]uint64, m.pages/64+1),
+	}
+	err = t.walk(m.root, 0)
+	if err == nil && m.freelist != noFreelist {
+		err = t.freelist(m.freelist)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	return nil
@@ -38,8 +52,8 @@ func checkPages(f *os.File) error {
 
 // A meta is what of a meta page matters here.
 type meta struct {
-	pageSize          uint32
-	root, pages, txid uint64
+	pageSize                    uint32
+	root, freelist, pages, txid uint64
 }
 
 // The layout of a meta page.
@@ -48,9 +62,12 @@ const (
 	metaVersion  = 2
 	metaSize     = 64
 	metaRoot     = 16
+	metaFreelist = 32
 	metaPages    = 40
 	metaTxid     = 48
 	metaChecksum = 56
+
+	noFreelist = 1<<64 - 1
 )
 
 // newestMeta returns the newest valid meta page.
@@ -88,6 +105,7 @@ func readMeta(r io.ReaderAt, at int64) (m meta, ok bool) {
 	m = meta{
 		pageSize: order.Uint32(buf[8:]),
 		root:     order.Uint64(buf[metaRoot:]),
+		freelist: order.Uint64(buf[metaFreelist:]),
 		pages:    order.Uint64(buf[metaPages:]),
 		txid:     order.Uint64(buf[metaTxid:]),
 	}
@@ -98,8 +116,9 @@ func readMeta(r io.ReaderAt, at int64) (m meta, ok bool) {
 // to, counted from the beginning of the element.
 const (
 	pageHeader    = 16
-	pageBranch    = 1
-	pageLeaf      = 2
+	pageBranch    = 0x01
+	pageLeaf      = 0x02
+	pageFreelist  = 0x10
 	elementSize   = 16
 	elementBucket = 1  // the flag of a leaf's element whose value is a bucket
 	bucketHeader  = 16 // of such a value: the root page, 0 for one that follows, and a sequence
@@ -107,7 +126,7 @@ const (
 
 // A tree walks through the pages that are in use.
 type tree struct {
-	f    io.ReaderAt
+	data []byte // the pages
 	meta meta
 	seen []uint64 // a bit for each page
 }
@@ -117,48 +136,66 @@ var errPage = errors.New("it makes no sense")
 // maxDepth bounds the pages and buckets inside of each other.
 const maxDepth = 100
 
-// walk checks the page and those below it.
-func (t *tree) walk(id uint64, depth int) error {
+// use notes that a page is in use.
+func (t *tree) use(id uint64) error {
 	if id < 2 || id >= t.meta.pages {
 		return fmt.Errorf("there is no page %d", id)
 	}
-	if t.seen[id/64]&(1<<(id%64)) != 0 || depth > maxDepth {
+	if t.seen[id/64]&(1<<(id%64)) != 0 {
 		return fmt.Errorf("page %d is used twice", id)
 	}
 	t.seen[id/64] |= 1 << (id % 64)
-	at := int64(id) * int64(t.meta.pageSize)
-	buf := make([]byte, t.meta.pageSize)
-	if _, err := t.f.ReadAt(buf, at); err != nil {
-		return fmt.Errorf("page %d: %w", id, err)
+	return nil
+}
+
+// read returns a page together with those that it overflows to, which are then in use.
+func (t *tree) read(id uint64) ([]byte, error) {
+	size := uint64(t.meta.pageSize)
+	page := t.data[id*size:]
+	overflow := uint64(order.Uint32(page[12:]))
+	if order.Uint64(page) != id || id+overflow >= t.meta.pages {
+		return nil, fmt.Errorf("page %d: %w", id, errPage)
 	}
-	overflow := uint64(order.Uint32(buf[12:]))
-	if order.Uint64(buf) != id || id+overflow >= t.meta.pages {
-		return fmt.Errorf("page %d: %w", id, errPage)
+	for i := range overflow {
+		if err := t.use(id + 1 + i); err != nil {
+			return nil, err
+		}
 	}
-	size := (int64(overflow) + 1) * int64(t.meta.pageSize)
-	if err := t.page(buf, io.NewSectionReader(t.f, at, size), depth); err != nil {
+	return page[:(overflow+1)*size], nil
+}
+
+// walk checks the page and those below it.
+func (t *tree) walk(id uint64, depth int) error {
+	if err := t.use(id); err != nil {
+		return err
+	}
+	if depth > maxDepth {
+		return fmt.Errorf("page %d is too deep", id)
+	}
+	page, err := t.read(id)
+	if err != nil {
+		return err
+	}
+	if err := t.page(page, depth); err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
 	}
 	return nil
 }
 
-// page checks the page that all holds; buf is its beginning.
-func (t *tree) page(buf []byte, all *io.SectionReader, depth int) error {
-	flags, count := order.Uint16(buf[8:]), int64(order.Uint16(buf[10:]))
-	end := pageHeader + count*elementSize
-	if flags != pageBranch && flags != pageLeaf || end > all.Size() {
+// page checks what is on a page.
+func (t *tree) page(page []byte, depth int) error {
+	if len(page) < pageHeader {
 		return errPage
 	}
-	if end > int64(len(buf)) {
-		buf = make([]byte, end)
-		if _, err := all.ReadAt(buf, 0); err != nil {
-			return err
-		}
+	flags, count := order.Uint16(page[8:]), int(order.Uint16(page[10:]))
+	end, all := pageHeader+count*elementSize, int64(len(page))
+	if flags != pageBranch && flags != pageLeaf || end > len(page) {
+		return errPage
 	}
-	for at := int64(pageHeader); at < end; at += elementSize {
-		e := buf[at:]
+	for at := pageHeader; at < end; at += elementSize {
+		e := page[at : at+elementSize]
 		if flags == pageBranch {
-			if key := at + int64(order.Uint32(e)); key+int64(order.Uint32(e[4:])) > all.Size() {
+			if key := int64(at) + int64(order.Uint32(e)); key+int64(order.Uint32(e[4:])) > all {
 				return errPage
 			}
 			if err := t.walk(order.Uint64(e[8:]), depth+1); err != nil {
@@ -166,13 +203,13 @@ func (t *tree) page(buf []byte, all *io.SectionReader, depth int) error {
 			}
 			continue
 		}
-		value := at + int64(order.Uint32(e[4:])) + int64(order.Uint32(e[8:]))
+		value := int64(at) + int64(order.Uint32(e[4:])) + int64(order.Uint32(e[8:]))
 		size := int64(order.Uint32(e[12:]))
-		if value+size > all.Size() {
+		if value+size > all {
 			return errPage
 		}
 		if order.Uint32(e)&elementBucket != 0 {
-			if err := t.bucket(io.NewSectionReader(all, value, size), depth); err != nil {
+			if err := t.bucket(page[value:value+size], depth); err != nil {
 				return err
 			}
 		}
@@ -181,15 +218,36 @@ func (t *tree) page(buf []byte, all *io.SectionReader, depth int) error {
 }
 
 // bucket checks the bucket that is a value.
-func (t *tree) bucket(value *io.SectionReader, depth int) error {
-	var buf [bucketHeader + pageHeader]byte
-	n, err := value.ReadAt(buf[:], 0)
-	if root := order.Uint64(buf[:]); n >= bucketHeader && root != 0 {
-		return t.walk(root, depth+1)
-	}
-	if err != nil {
+func (t *tree) bucket(value []byte, depth int) error {
+	if len(value) < bucketHeader {
 		return errPage
 	}
-	inline := io.NewSectionReader(value, bucketHeader, value.Size()-bucketHeader)
-	return t.page(buf[bucketHeader:], inline, depth+1)
+	if root := order.Uint64(value); root != 0 {
+		return t.walk(root, depth+1)
+	}
+	return t.page(value[bucketHeader:], depth+1)
+}
+
+// freelist checks that the pages in the stored list of free pages are not in use.
+func (t *tree) freelist(id uint64) error {
+	if err := t.use(id); err != nil {
+		return err
+	}
+	page, err := t.read(id)
+	if err != nil {
+		return err
+	}
+	count, free := uint64(order.Uint16(page[10:])), page[pageHeader:]
+	if count == 0xFFFF { // then the first number is the count
+		count, free = order.Uint64(free), free[8:]
+	}
+	if order.Uint16(page[8:]) != pageFreelist || count > uint64(len(free)/8) {
+		return fmt.Errorf("page %d: %w", id, errPage)
+	}
+	for i := range count {
+		if err := t.use(order.Uint64(free[8*i:])); err != nil {
+			return fmt.Errorf("page %d: %w", id, err)
+		}
+	}
+	return nil
 }

@@ -53,7 +53,7 @@ func (s *Store) Update(ctx context.Context, fn func(jobs.Tx) error) error {
 		return context.Cause(ctx)
 	}
 	s.data.begin()
-	s.tx.Begin(&s.data, kv.Buffered)
+	s.tx.Begin(&s.data, kv.Keeping)
 	handle := kv.NewHandle(&s.tx)
 	committed := false
 	// Deferred, because fn may panic or call runtime.Goexit.
@@ -107,10 +107,26 @@ func (s *Store) view(ctx context.Context) (*buckets, error) {
 		return nil, context.Cause(ctx)
 	}
 	if s.snapshot == nil {
+		if err := s.settle(); err != nil {
+			return nil, err
+		}
 		s.snapshot = s.data.copy()
 	}
 	s.readers.Add(1)
 	return s.snapshot, nil
+}
+
+// settle writes the tallies that transactions have kept. It must be called with mu held.
+func (s *Store) settle() error {
+	s.data.begin()
+	s.tx.Begin(&s.data, kv.Keeping)
+	defer s.tx.End()
+	err := s.tx.Settle()
+	if err != nil {
+		s.data.undo()
+	}
+	s.data.changed()
+	return err
 }
 
 // Close implements jobs.Store. The jobs are gone.

@@ -26,6 +26,11 @@ const (
 	bodyDeadline
 )
 
+// maxInline is the size up to which a body is kept in the value of the header. That saves a key when
+// a job is inserted and a lookup when it is read. A larger body is apart, because what is in the
+// value of the header is written again at each save.
+const maxInline = 512
+
 // appendBody appends the body of job as it is stored.
 func appendBody(b []byte, job *jobs.Job) []byte {
 	b = append(b, format)

@@ -1,6 +1,7 @@
 package kv_test
 
 import (
+	"bytes"
 	"reflect"
 	"strings"
 	"testing"
@@ -70,6 +71,9 @@ func jobOf(t *rapid.T) *jobs.Job {
 			Message: rapid.String().Draw(t, "message"), Stack: rapid.String().Draw(t, "stack"),
 		})
 	}
+	if rapid.Bool().Draw(t, "large") {
+		job.Args = bytes.Repeat([]byte("x"), rapid.IntRange(400, 600).Draw(t, "size")) // a body apart, or almost
+	}
 	if rapid.Bool().Draw(t, "progress") {
 		job.Progress = new(jobs.Report)
 	}
@@ -100,7 +104,7 @@ func TestCodec_roundTrip(t *testing.T) {
 }
 
 func TestCodec_skipsUnknownFields(t *testing.T) {
-	job := &jobs.Job{State: jobs.Running, Title: "title", Message: "message"}
+	job := &jobs.Job{State: jobs.Running, Args: make([]byte, 1000), Message: "message"} // a body apart
 	head, body, tail, err := kv.Encode(job)
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,7 @@ package kv
 
 import "github.com/embedjobs/jobs"
 
-// Encode returns the parts in which a job is stored.
+// Encode returns the parts in which a job is stored. The body is nil if it is in the header.
 func Encode(job *jobs.Job) (head, body, tail []byte, err error) {
 	var h header
 	h.setAsked(job, nil)
@@ -12,7 +12,10 @@ func Encode(job *jobs.Job) (head, body, tail []byte, err error) {
 	if len(tail) > 0 {
 		h.flags |= flagTail
 	}
-	return h.appendTo(nil), appendBody(nil, job), tail, err
+	if body = appendBody(nil, job); len(body) <= maxInline {
+		h.body, body = body, nil
+	}
+	return h.appendTo(nil), body, tail, err
 }
 
 // Decode puts a job together.
@@ -24,6 +27,9 @@ func Decode(head, body, tail []byte) (*jobs.Job, error) {
 	job := new(jobs.Job)
 	labels := splitLeaf(string(h.leaf))
 	h.fill(job, &labels, string(h.line))
+	if len(h.body) > 0 {
+		body = h.body
+	}
 	if err := decodeBody(body, job); err != nil {
 		return nil, err
 	}

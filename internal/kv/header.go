@@ -31,6 +31,7 @@ type header struct {
 	updated  time.Time
 	leaf     []byte // group 0 batch 0 queue 0 task
 	line     []byte
+	body     []byte // empty if it is apart, in the bucket of bodies
 }
 
 // The flags of a header.
@@ -113,7 +114,8 @@ func (h *header) appendTo(b []byte) []byte {
 		}
 	}
 	b = appendString(b, h.leaf)
-	return appendString(b, h.line)
+	b = appendString(b, h.line)
+	return appendString(b, h.body)
 }
 
 // decode reads a stored header.
@@ -140,6 +142,7 @@ func (h *header) decode(data []byte) error {
 	}
 	h.leaf = r.bytes()
 	h.line = r.bytes()
+	h.body = r.bytes()
 	switch {
 	case r.err != nil:
 		return r.err

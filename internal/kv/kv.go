@@ -6,7 +6,8 @@
 // What changes at each step of a job is kept apart from what does not, and keys that are written
 // together are near each other:
 //
-//	job     id                                       header: what upkeep needs of the job before
+//	job     id                                       header: what upkeep needs of the job before;
+//	                                                 with the body, if that is small
 //	body    id                                       what was asked for
 //	tail    id                                       what a handler left: errors, result, progress
 //	state   state, id                                waiting, running and final jobs

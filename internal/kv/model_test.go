@@ -113,6 +113,7 @@ func shuffle(t *rapid.T, job *jobs.Job, all bool) {
 	job.Tags = slices.Clone(rapid.SampledFrom([][]string{nil, {"x"}, {"y", "x"}, {"x", "x"}}).Draw(t, "tags"))
 	job.Definition = pick(t, "definition", "", "d")
 	job.Parent = jobs.ID(rapid.IntRange(0, 2).Draw(t, "parent"))
+	job.Args = make([]byte, rapid.SampledFrom([]int{1, 600}).Draw(t, "size of args"))
 	job.Priority = rapid.IntRange(-1, 1).Draw(t, "priority")
 	job.CreatedAt = time.Unix(rapid.Int64Range(1, 9).Draw(t, "created at"), 0).UTC()
 }

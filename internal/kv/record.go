@@ -10,8 +10,11 @@ import (
 	"github.com/embedjobs/jobs"
 )
 
-// An overlay is a record that has been set and not yet flushed; nil means removed.
-type overlay struct{ value []byte }
+// An overlay is a record that has been set and not yet flushed.
+type overlay struct {
+	value   []byte
+	removed bool
+}
 
 const maxRecordKey = 1000
 
@@ -33,7 +36,10 @@ func (tx *Tx) Record(space, key string) ([]byte, error) {
 		return nil, err
 	}
 	if o, ok := tx.records[string(k)]; ok {
-		return bytes.Clone(o.value), nil
+		if o.removed {
+			return nil, nil
+		}
+		return append([]byte{}, o.value...), nil
 	}
 	return bytes.Clone(tx.b.Get(Record, k)), nil
 }
@@ -49,13 +55,18 @@ func (tx *Tx) SetRecord(space, key string, value []byte) error {
 		return err
 	}
 	tx.touched++
-	if tx.mode == Through {
+	if tx.mode != Buffered {
 		return tx.writeRecord(k, value)
 	}
 	if tx.records == nil {
-		tx.records = make(map[string]overlay)
+		tx.records = make(map[string]*overlay)
 	}
-	tx.records[string(k)] = overlay{bytes.Clone(value)}
+	o := tx.records[string(k)]
+	if o == nil {
+		o = new(overlay)
+		tx.records[string(k)] = o
+	}
+	o.value, o.removed = append(o.value[:0], value...), value == nil
 	return nil
 }
 
@@ -72,7 +83,13 @@ func (tx *Tx) flushRecords() error {
 	}
 	for _, key := range sortedKeys(tx.records) {
 		tx.key = append(tx.key[:0], key...)
-		if err := tx.writeRecord(tx.key, tx.records[key].value); err != nil {
+		value := tx.records[key].value
+		if tx.records[key].removed {
+			value = nil
+		} else if value == nil {
+			value = []byte{}
+		}
+		if err := tx.writeRecord(tx.key, value); err != nil {
 			return err
 		}
 	}

@@ -64,12 +64,13 @@ func (tx *Tx) insert(job *jobs.Job) error {
 			return err
 		}
 	}
-	tx.value = h.appendTo(tx.value[:0])
-	if err := tx.put(Job, tx.key, tx.value); err != nil {
+	start = len(tx.key2)
+	tx.key2 = appendBody(tx.key2, job)
+	if err := tx.setBody(id, &h, tx.key2[start:]); err != nil {
 		return err
 	}
-	tx.value = appendBody(tx.value[:0], job)
-	if err := tx.put(Body, tx.key, tx.value); err != nil {
+	tx.value = h.appendTo(tx.value[:0])
+	if err := tx.put(Job, tx.key, tx.value); err != nil {
 		return err
 	}
 	bucket, key := h.appendIndexKey(tx.key[:0], id)
@@ -124,7 +125,7 @@ func (tx *Tx) update(job *jobs.Job) error {
 	h.version = old.version + 1
 
 	if edited {
-		if err := tx.edit(id, job); err != nil {
+		if err := tx.edit(id, &h, job); err != nil {
 			return err
 		}
 	}
@@ -152,9 +153,9 @@ func (tx *Tx) update(job *jobs.Job) error {
 	return nil
 }
 
-// edit writes the body of an edited job, and moves it in the label indexes. It uses neither
+// edit gives h the body of an edited job, and moves the job in the label indexes. It uses neither
 // tx.value nor tx.key2.
-func (tx *Tx) edit(id jobs.ID, job *jobs.Job) error {
+func (tx *Tx) edit(id jobs.ID, h *header, job *jobs.Job) error {
 	if err := tx.storedLabels(id); err != nil {
 		return err
 	}
@@ -173,8 +174,25 @@ func (tx *Tx) edit(id jobs.ID, job *jobs.Job) error {
 			}
 		}
 	}
+	apart := len(h.body) == 0
+	if err := tx.setBody(id, h, appendBody(nil, job)); err != nil {
+		return err
+	}
+	if apart && len(h.body) > 0 {
+		return tx.delete(Body, tx.key)
+	}
+	return nil
+}
+
+// setBody puts a body where it belongs: into h, or apart.
+func (tx *Tx) setBody(id jobs.ID, h *header, body []byte) error {
 	tx.key = appendID(tx.key[:0], id)
-	return tx.put(Body, tx.key, appendBody(nil, job))
+	if len(body) <= maxInline {
+		h.body = body
+		return nil
+	}
+	h.body = nil
+	return tx.put(Body, tx.key, body)
 }
 
 // storedLabels fills tx.labels with the keys under which a stored job stands in the label indexes.
@@ -186,7 +204,7 @@ func (tx *Tx) storedLabels(id jobs.ID) error {
 	var old jobs.Job
 	labels := &tx.leaf(h.leaf).labels
 	old.Task, old.Group, old.Batch = labels.Task, labels.Group, labels.Batch
-	if err := tx.body(id, &old); err != nil {
+	if err := tx.body(id, &h, &old); err != nil {
 		return err
 	}
 	tx.labels.labels(&old, id)
@@ -255,8 +273,10 @@ func (tx *Tx) Remove(id jobs.ID) error {
 			return err
 		}
 	}
-	if err := tx.delete(Body, tx.key); err != nil {
-		return err
+	if len(h.body) == 0 {
+		if err := tx.delete(Body, tx.key); err != nil {
+			return err
+		}
 	}
 	if err := tx.delete(Job, tx.key); err != nil {
 		return err

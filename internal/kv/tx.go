@@ -19,6 +19,10 @@ const (
 	Buffered
 	// Through transactions write everything at once, for those that nobody flushes.
 	Through
+	// Keeping transactions write records at once. Tallies are kept, from one transaction to the
+	// next, until somebody wants to know them. They need a backend that can be read by others
+	// only after Settle.
+	Keeping
 )
 
 // A Tx implements the methods of jobs.Tx over a [Backend]. A store may use one for many
@@ -34,7 +38,10 @@ type Tx struct {
 	leaves   map[string]*leaf
 	lastLeaf *leaf
 	dirty    []*leaf
-	records  map[string]overlay // by bucket key
+	kept     []*leaf             // of committed transactions
+	settled  bool                // this transaction has written what was kept
+	records  map[string]*overlay // by bucket key
+	memo     *memo
 
 	key, key2, value []byte // scratch
 	labels, labels2  keyList
@@ -58,16 +65,21 @@ func (tx *Tx) End() {
 
 func (tx *Tx) drop() {
 	tx.dropTallies()
+	tx.settled = false
+	tx.forget()
 	clear(tx.records)
 	clear(tx.changes)
 	tx.changes = tx.changes[:0]
 }
 
-// Flush writes what has been collected. It must be called before the backend is committed; after
-// an error the backend must be rolled back.
+// Flush writes what has been collected, or keeps it. It must be called before the backend is
+// committed; after an error the backend must be rolled back.
 func (tx *Tx) Flush() error {
 	if tx.broken != nil {
 		return tx.broken
+	}
+	if tx.mode == Keeping {
+		return tx.keepTallies()
 	}
 	if err := tx.flushTallies(); err != nil {
 		return err
@@ -113,6 +125,9 @@ func corrupt(id jobs.ID, part Bucket, err error) error {
 
 // header reads the header of a job.
 func (tx *Tx) header(id jobs.ID, h *header) error {
+	if tx.recall(id, h) {
+		return nil
+	}
 	tx.key = appendID(tx.key[:0], id)
 	data := tx.b.Get(Job, tx.key)
 	if data == nil {
@@ -125,11 +140,13 @@ func (tx *Tx) header(id jobs.ID, h *header) error {
 }
 
 // body reads the body of a job into job.
-func (tx *Tx) body(id jobs.ID, job *jobs.Job) error {
-	tx.key = appendID(tx.key[:0], id)
-	data := tx.b.Get(Body, tx.key)
-	if data == nil {
-		return corrupt(id, Body, errMissing)
+func (tx *Tx) body(id jobs.ID, h *header, job *jobs.Job) error {
+	data := h.body
+	if len(data) == 0 {
+		tx.key = appendID(tx.key[:0], id)
+		if data = tx.b.Get(Body, tx.key); data == nil {
+			return corrupt(id, Body, errMissing)
+		}
 	}
 	if err := decodeBody(data, job); err != nil {
 		return corrupt(id, Body, err)
@@ -146,8 +163,51 @@ func (tx *Tx) Job(id jobs.ID) (*jobs.Job, error) {
 	return tx.load(id, &h)
 }
 
+// A memo holds headers that a writing transaction has read, because who reads a job often saves it
+// next. A header is found at its ID modulo the size, so claims, whose IDs are close together, find
+// most of theirs.
+type memo struct {
+	used bool
+	ids  [512]jobs.ID
+	of   [512]header
+}
+
+// remember notes the header of a job that is about to be returned.
+func (tx *Tx) remember(id jobs.ID, h *header) {
+	if tx.mode != Buffered && tx.mode != Keeping {
+		return
+	}
+	if tx.memo == nil {
+		tx.memo = new(memo)
+	}
+	i := int(id % jobs.ID(len(tx.memo.ids)))
+	tx.memo.used, tx.memo.ids[i], tx.memo.of[i] = true, id, *h
+}
+
+// recall finds a header that was remembered. It is forgotten then, because it is about to change.
+func (tx *Tx) recall(id jobs.ID, h *header) bool {
+	if tx.memo == nil || !tx.memo.used {
+		return false
+	}
+	i := int(id % jobs.ID(len(tx.memo.ids)))
+	if tx.memo.ids[i] != id || id == 0 {
+		return false
+	}
+	tx.memo.ids[i], *h = 0, tx.memo.of[i]
+	return true
+}
+
+// forget empties the memo.
+func (tx *Tx) forget() {
+	if tx.memo != nil && tx.memo.used {
+		tx.memo.used = false
+		clear(tx.memo.ids[:])
+	}
+}
+
 // load returns the job of a header.
 func (tx *Tx) load(id jobs.ID, h *header) (*jobs.Job, error) {
+	tx.remember(id, h)
 	job := &jobs.Job{ID: id}
 	labels := &tx.leaf(h.leaf).labels
 	line := labels.Queue
@@ -155,10 +215,11 @@ func (tx *Tx) load(id jobs.ID, h *header) (*jobs.Job, error) {
 		line = string(h.line)
 	}
 	h.fill(job, labels, line)
-	if err := tx.body(id, job); err != nil {
+	if err := tx.body(id, h, job); err != nil {
 		return nil, err
 	}
 	if h.flags&flagTail != 0 {
+		tx.key = appendID(tx.key[:0], id)
 		data := tx.b.Get(Tail, tx.key)
 		if data == nil {
 			return nil, corrupt(id, Tail, errMissing)

@@ -87,7 +87,9 @@ func (v *verifier) jobs() error {
 			v.expect(Label, tx.labels.at(i), id)
 		}
 		v.entries[Job]++
-		v.entries[Body]++
+		if len(h.body) == 0 {
+			v.entries[Body]++
+		}
 		if h.flags&flagTail != 0 {
 			v.entries[Tail]++
 		}
@@ -120,8 +122,8 @@ func (v *verifier) parts() error {
 			var h header
 			if err := v.tx.header(idOf(key), &h); err != nil {
 				v.report("%s without a job: %w", b, err)
-			} else if b == Tail && h.flags&flagTail == 0 {
-				v.report("job %d: it has a tail that its header does not know of", idOf(key))
+			} else if b == Tail && h.flags&flagTail == 0 || b == Body && len(h.body) > 0 {
+				v.report("job %d: it has a %s that its header does not know of", idOf(key), b)
 			}
 		})
 		if err != nil {
