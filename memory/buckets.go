@@ -77,8 +77,7 @@ func (b *buckets) Get(bucket kv.Bucket, key []byte) []byte {
 
 func (b *buckets) Put(bucket kv.Bucket, key, value []byte) error {
 	k := string(key)
-	// Load is Set that first tries the end, where most new keys come.
-	old, existed := b.trees[bucket].Load(k, bytes.Clone(value))
+	old, existed := b.trees[bucket].Set(k, bytes.Clone(value))
 	b.log = append(b.log, change{bucket, existed, k, old})
 	return nil
 }
