@@ -13,6 +13,7 @@ import (
 
 	"github.com/embedjobs/jobs/internal/joblog"
 	"github.com/embedjobs/jobs/internal/stacks"
+	"github.com/embedjobs/jobs/progress"
 )
 
 // An attempt is one execution of a job, from its claim until its end is stored.
@@ -126,8 +127,8 @@ func (a *attempt) progress() *Tracker {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.tracker == nil {
-		a.tracker = NewTracker(cmp.Or(a.claimed.Title, a.task.Title))
-		a.tracker.onChange(func() { a.tell(false) })
+		a.tracker = progress.New(cmp.Or(a.claimed.Title, a.task.Title))
+		a.tracker.OnChange(func() { a.tell(false) })
 	}
 	return a.tracker
 }
@@ -294,7 +295,7 @@ func (a *attempt) conclude(started time.Time) {
 		a.retryIn = a.backoff()
 	}
 	tracker, log := a.used()
-	tracker.close()
+	tracker.Close()
 	if log != nil {
 		log.Close()
 	}
@@ -450,7 +451,7 @@ func (a *attempt) snapshot() update {
 	}
 	a.mu.Lock()
 	if tracker != nil {
-		if report := tracker.take(); report != nil {
+		if report := tracker.Take(); report != nil {
 			a.report = report
 		}
 		u.progress = a.report // that of the snapshot before may not have been stored

@@ -40,15 +40,6 @@ func Current(ctx context.Context) *Job {
 	return a.job.Clone()
 }
 
-// Progress returns the root of the running job's progress tree. Outside a job it returns a tree
-// that nobody reads.
-func Progress(ctx context.Context) *Tracker {
-	if a := current(ctx); a != nil {
-		return a.progress()
-	}
-	return NewTracker("")
-}
-
 // Logger returns the running job's logger. Its records are kept in the job's log, see
 // [Runner.Log], and go on to Options.Logger with the job's ID and task. Records of slog.LevelWarn
 // and slog.LevelError are counted on the job. Outside a job it returns slog.Default().

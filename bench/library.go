@@ -12,6 +12,7 @@ import (
 
 	"github.com/embedjobs/jobs"
 	"github.com/embedjobs/jobs/bolt"
+	"github.com/embedjobs/jobs/progress"
 )
 
 // measureOurs runs a scenario that only this module has.
@@ -32,7 +33,7 @@ func measureOurs(ctx context.Context, r *run) error {
 	case kindSize:
 		return size(r)
 	case kindProgress:
-		return progress(ctx, r)
+		return updates(ctx, r)
 	case kindLogs:
 		return logs(ctx, r)
 	case kindTracker:
@@ -200,9 +201,9 @@ func handlers(ctx context.Context, r *run, fn func(ctx context.Context)) (_ *lib
 	return lib, err
 }
 
-// progress measures how many updates of trackers the handlers of r.Workers jobs make, with nobody
+// updates measures how many updates of trackers the handlers of r.Workers jobs make, with nobody
 // watching.
-func progress(ctx context.Context, r *run) error {
+func updates(ctx context.Context, r *run) error {
 	lib, err := handlers(ctx, r, func(ctx context.Context) {
 		step := jobs.Progress(ctx).Child("step")
 		step.SetTotal(int64(r.Batch))
@@ -259,7 +260,7 @@ const manyUpdates = 10_000_000
 
 // tracker measures an update of the progress, and by how much ten million of them slow a handler.
 func tracker(ctx context.Context, r *run) error {
-	node := jobs.NewTracker("root").Child("node")
+	node := progress.New("root").Child("node")
 	n := r.Batch
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/embedjobs/jobs"
 	"github.com/embedjobs/jobs/examples/internal/screen"
+	"github.com/embedjobs/jobs/progress"
 )
 
 const (
@@ -28,16 +29,16 @@ type board struct {
 	ended chan error // gets a value when there is nothing more to be waited for
 
 	mu      sync.Mutex
-	done    map[string]*progress  // of jobs that have ended, by task
+	done    map[string]*sums      // of jobs that have ended, by task
 	live    map[jobs.ID]*jobs.Job // that were running when looked at last
 	all     scanned               // what the scan has found; Last says that this is all
 	crashes int                   // attempts that ended with the process
 }
 
-// progress is the sum of the reports of jobs.
-type progress struct{ jobs, files, bytes int64 }
+// sums are the sum of the reports of jobs.
+type sums struct{ jobs, files, bytes int64 }
 
-func (p *progress) add(job *jobs.Job) {
+func (p *sums) add(job *jobs.Job) {
 	p.jobs++
 	if job.Progress != nil {
 		p.files += job.Progress.Current
@@ -49,12 +50,12 @@ func (p *progress) add(job *jobs.Job) {
 
 func newBoard(out *screen.Screen) *board {
 	b := &board{
-		out: out, tree: jobs.NewTracker("all jobs"), begin: time.Now(), ended: make(chan error, 1),
-		done: make(map[string]*progress), live: make(map[jobs.ID]*jobs.Job),
+		out: out, tree: progress.New("all jobs"), begin: time.Now(), ended: make(chan error, 1),
+		done: make(map[string]*sums), live: make(map[jobs.ID]*jobs.Job),
 	}
 	for _, task := range []string{"scan", "hash", "report"} {
 		b.tree.Child(task)
-		b.done[task] = new(progress)
+		b.done[task] = new(sums)
 	}
 	return b
 }
@@ -180,23 +181,23 @@ func (b *board) draw(ctx context.Context, p *pipeline) error {
 // report returns the tree of all jobs, with those that are running now below their task. It must be
 // called with mu held.
 func (b *board) report(running []*jobs.Job) *jobs.Report {
-	sums := make(map[string]progress)
+	totals := make(map[string]sums)
 	ended := int64(0)
 	for task, sum := range b.done {
-		sums[task] = *sum
+		totals[task] = *sum
 		ended += sum.jobs
 	}
 	for _, job := range b.live { // also those that end just now
-		sum := sums[job.Task]
+		sum := totals[job.Task]
 		sum.add(job)
-		sums[job.Task] = sum
+		totals[job.Task] = sum
 	}
 	scan, hash, report := b.tree.Child("scan"), b.tree.Child("hash"), b.tree.Child("report")
 	b.tree.Set(ended)
-	scan.Set(max(sums["scan"].files, b.all.Files))
-	hash.Set(sums["hash"].files)
-	hash.SetStatus(size(sums["hash"].bytes) + " of " + size(b.all.Bytes))
-	if n := sums["report"].files; n > 0 {
+	scan.Set(max(totals["scan"].files, b.all.Files))
+	hash.Set(totals["hash"].files)
+	hash.SetStatus(size(totals["hash"].bytes) + " of " + size(b.all.Bytes))
+	if n := totals["report"].files; n > 0 {
 		report.Set(n)
 	}
 	if b.all.Last {

@@ -1,4 +1,4 @@
-package jobs_test
+package progress_test
 
 import (
 	"fmt"
@@ -11,11 +11,11 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/embedjobs/jobs"
+	"github.com/embedjobs/jobs/progress"
 )
 
 // want checks the count and the total of a report.
-func want(t *testing.T, r *jobs.Report, current, total int64) {
+func want(t *testing.T, r *progress.Report, current, total int64) {
 	t.Helper()
 	if r == nil {
 		t.Fatal("no such node")
@@ -26,7 +26,7 @@ func want(t *testing.T, r *jobs.Report, current, total int64) {
 }
 
 func ExampleTracker() {
-	progress := jobs.NewTracker("import") // in a handler: jobs.Progress(ctx)
+	progress := progress.New("import") // in a handler: jobs.Progress(ctx)
 
 	files := progress.Child("files")
 	files.SetTotal(4)
@@ -43,7 +43,7 @@ func ExampleTracker() {
 }
 
 func ExampleTracker_SetFraction() {
-	progress := jobs.NewTracker("train")
+	progress := progress.New("train")
 	progress.SetFraction(0.5)
 	for range 100 {
 		progress.AddFraction(0.001)
@@ -55,7 +55,7 @@ func ExampleTracker_SetFraction() {
 
 func TestTracker_Sums(t *testing.T) {
 	t.Run("a node that was not set is the sum of its children", func(t *testing.T) {
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		for i := range 3 {
 			leaf := root.Child("branch").Child(fmt.Sprint(i))
 			leaf.SetTotal(10)
@@ -66,11 +66,11 @@ func TestTracker_Sums(t *testing.T) {
 		want(t, root.Report().Child("branch", "2"), 2, 10)
 	})
 	t.Run("a node that was set speaks for itself", func(t *testing.T) {
-		for _, set := range []func(*jobs.Tracker){
-			func(n *jobs.Tracker) { n.Add(2) },
-			func(n *jobs.Tracker) { n.Set(2) },
+		for _, set := range []func(*progress.Tracker){
+			func(n *progress.Tracker) { n.Add(2) },
+			func(n *progress.Tracker) { n.Set(2) },
 		} {
-			root := jobs.NewTracker("root")
+			root := progress.New("root")
 			root.Child("branch").Child("leaf").SetTotal(100)
 			root.Child("branch").Child("leaf").Add(50)
 			set(root.Child("branch"))
@@ -82,13 +82,13 @@ func TestTracker_Sums(t *testing.T) {
 		}
 	})
 	t.Run("a node set to zero speaks for itself", func(t *testing.T) {
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		root.Child("leaf").Add(50)
 		root.Set(0)
 		want(t, root.Report(), 0, 0)
 	})
 	t.Run("a total alone replaces the sum of the totals until it is unknown again", func(t *testing.T) {
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		root.Child("a").SetTotal(10)
 		root.Child("a").Add(4)
 		root.SetTotal(40)
@@ -97,7 +97,7 @@ func TestTracker_Sums(t *testing.T) {
 		want(t, root.Report(), 4, 10)
 	})
 	t.Run("a part without a total leaves the sum open", func(t *testing.T) {
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		root.Child("known").SetTotal(10)
 		root.Child("idle")
 		if _, ok := root.Report().Fraction(); !ok {
@@ -115,7 +115,7 @@ func TestTracker_Sums(t *testing.T) {
 		}
 	})
 	t.Run("counts and sums stay at their limit", func(t *testing.T) {
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		for i := range 2 {
 			leaf := root.Child(fmt.Sprint(i))
 			leaf.Add(math.MaxInt64 - 1)
@@ -131,12 +131,12 @@ func TestTracker_Sums(t *testing.T) {
 }
 
 func TestTracker_SetFraction(t *testing.T) {
-	fraction := func(node *jobs.Tracker) float64 {
+	fraction := func(node *progress.Tracker) float64 {
 		f, _ := node.Report().Fraction()
 		return f
 	}
 	t.Run("is clamped, and NaN is ignored", func(t *testing.T) {
-		node := jobs.NewTracker("")
+		node := progress.New("")
 		for _, c := range []struct{ set, want float64 }{
 			{0.25, 0.25}, {-3, 0}, {7, 1}, {0.25, 0.25}, {math.NaN(), 0.25}, {math.Inf(1), 1}, {math.Inf(-1), 0},
 		} {
@@ -153,7 +153,7 @@ func TestTracker_SetFraction(t *testing.T) {
 		}
 	})
 	t.Run("small steps add up exactly to the end and not before", func(t *testing.T) {
-		node := jobs.NewTracker("")
+		node := progress.New("")
 		const steps = 12_345
 		for range steps - 1 {
 			node.AddFraction(1.0 / steps)
@@ -167,7 +167,7 @@ func TestTracker_SetFraction(t *testing.T) {
 		}
 	})
 	t.Run("counts as that part of the total, or of 1,000", func(t *testing.T) {
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		root.Child("weighed").SetTotal(500)
 		root.Child("weighed").SetFraction(0.5)
 		root.Child("plain").SetFraction(0.25)
@@ -180,7 +180,7 @@ func TestTracker_SetFraction(t *testing.T) {
 		}
 	})
 	t.Run("the last way of setting a node wins", func(t *testing.T) {
-		node := jobs.NewTracker("")
+		node := progress.New("")
 		node.Add(3)
 		node.SetFraction(0.5)
 		want(t, node.Report(), 500, 1000)
@@ -189,7 +189,7 @@ func TestTracker_SetFraction(t *testing.T) {
 	})
 	t.Run("steps too small to be seen do not signal", func(t *testing.T) {
 		signals := 0
-		node := jobs.NewTracker("")
+		node := progress.New("")
 		node.OnChange(func() { signals++ })
 		for range 100_000 {
 			node.AddFraction(1.0 / 100_000)
@@ -203,7 +203,7 @@ func TestTracker_SetFraction(t *testing.T) {
 
 func TestTracker_Child(t *testing.T) {
 	t.Run("returns the same node for the same name, in the order of creation", func(t *testing.T) {
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		for range 2 {
 			for i := range 100 {
 				root.Child(fmt.Sprint(i)).Add(1)
@@ -216,7 +216,7 @@ func TestTracker_Child(t *testing.T) {
 		}
 	})
 	t.Run("on the last level returns the node itself", func(t *testing.T) {
-		node := jobs.NewTracker("1")
+		node := progress.New("1")
 		root := node
 		for i := range 1000 {
 			node = node.Child(fmt.Sprint(i + 2))
@@ -246,7 +246,7 @@ func TestTracker_Child(t *testing.T) {
 			{strings.Repeat("x", 199) + "😀", strings.Repeat("x", 199)},
 			{strings.Repeat("x", 196) + "😀", strings.Repeat("x", 196) + "😀"},
 		} {
-			root := jobs.NewTracker("")
+			root := progress.New("")
 			if first := root.Child(c.in); root.Child(c.in) != first || root.Child(c.name) != first {
 				t.Errorf("%q: two nodes for one name", c.in)
 			}
@@ -254,7 +254,7 @@ func TestTracker_Child(t *testing.T) {
 				t.Errorf("%q: got %q, want %q", c.in, got, c.name)
 			}
 		}
-		root := jobs.NewTracker("")
+		root := progress.New("")
 		root.SetStatus(strings.Repeat("€", 1000))
 		if s := root.Report().Status; len(s) != 498 || !utf8.ValidString(s) {
 			t.Errorf("status of %d bytes, valid %v; want 498", len(s), utf8.ValidString(s))
@@ -267,7 +267,7 @@ func TestTracker_Child(t *testing.T) {
 }
 
 func TestTracker_nil(t *testing.T) {
-	var node *jobs.Tracker
+	var node *progress.Tracker
 	node.Child("a").Add(1)
 	node.Set(1)
 	node.SetTotal(1)
@@ -284,7 +284,7 @@ func TestTracker_nil(t *testing.T) {
 
 func TestTracker_Times(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		node := root.Child("node")
 		node.SetTotal(100)
 		if r := node.Report(); !r.Started.IsZero() || r.Rate() != 0 {
@@ -300,7 +300,7 @@ func TestTracker_Times(t *testing.T) {
 		updated := time.Now()
 		time.Sleep(time.Minute) // in which nothing happens
 
-		for _, r := range []*jobs.Report{root.Report(), root.Report().Child("node")} {
+		for _, r := range []*progress.Report{root.Report(), root.Report().Child("node")} {
 			if !r.Started.Equal(began) || !r.Updated.Equal(updated) {
 				t.Errorf("%s: started %v, updated %v; want %v, %v", r.Name, r.Started, r.Updated, began, updated)
 			}
@@ -327,9 +327,9 @@ func TestTracker_Times(t *testing.T) {
 }
 
 func TestTracker_ReportIsBounded(t *testing.T) {
-	count := func(r *jobs.Report) (nodes, cut int) {
-		var walk func(*jobs.Report)
-		walk = func(r *jobs.Report) {
+	count := func(r *progress.Report) (nodes, cut int) {
+		var walk func(*progress.Report)
+		walk = func(r *progress.Report) {
 			nodes++
 			cut += r.Cut
 			for _, c := range r.Children {
@@ -340,7 +340,7 @@ func TestTracker_ReportIsBounded(t *testing.T) {
 		return nodes, cut
 	}
 	t.Run("many children", func(t *testing.T) {
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		const n = 100_000
 		for i := range n {
 			c := root.Child(fmt.Sprint(i))
@@ -358,7 +358,7 @@ func TestTracker_ReportIsBounded(t *testing.T) {
 		}
 	})
 	t.Run("a large branch cuts no sibling of its root", func(t *testing.T) {
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		for i := range 2000 {
 			root.Child("large").Child(fmt.Sprint(i)).Add(1)
 		}
@@ -374,7 +374,7 @@ func TestTracker_ReportIsBounded(t *testing.T) {
 }
 
 func TestTracker_Concurrent(t *testing.T) {
-	root := jobs.NewTracker("root")
+	root := progress.New("root")
 	const workers, rounds = 8, 2000
 	var wg sync.WaitGroup
 	for w := range workers {
@@ -403,7 +403,7 @@ func TestTracker_Concurrent(t *testing.T) {
 func TestTracker_Signals(t *testing.T) {
 	t.Run("once until the next take", func(t *testing.T) {
 		signals := 0
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		root.OnChange(func() { signals++ })
 		node := root.Child("node")
 		updates := []func(){
@@ -434,8 +434,8 @@ func TestTracker_Signals(t *testing.T) {
 		}
 	})
 	t.Run("after the update", func(t *testing.T) {
-		var seen *jobs.Report
-		root := jobs.NewTracker("root")
+		var seen *progress.Report
+		root := progress.New("root")
 		root.OnChange(func() { seen = root.Take() })
 		root.Add(1)
 		want(t, seen, 1, 0)
@@ -458,7 +458,7 @@ func TestTracker_Signals(t *testing.T) {
 func TestTracker_Take(t *testing.T) {
 	t.Run("returns nil if nothing has changed", func(t *testing.T) {
 		signals := 0
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		root.OnChange(func() { signals++ })
 		if root.Take() != nil {
 			t.Error("a new tracker has changed")
@@ -479,7 +479,7 @@ func TestTracker_Take(t *testing.T) {
 		for range 200 {
 			var stored atomic.Int64
 			wake := make(chan struct{}, 1)
-			root := jobs.NewTracker("root")
+			root := progress.New("root")
 			root.OnChange(func() {
 				select {
 				case wake <- struct{}{}:
@@ -515,7 +515,7 @@ func TestTracker_Take(t *testing.T) {
 func TestTracker_AfterTheEndOfItsJob(t *testing.T) {
 	t.Run("ignores updates", func(t *testing.T) {
 		signals := 0
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		root.OnChange(func() { signals++ })
 		node := root.Child("node")
 		node.SetTotal(5)
@@ -541,7 +541,7 @@ func TestTracker_AfterTheEndOfItsJob(t *testing.T) {
 }
 
 func TestTracker_AddDoesNotAllocate(t *testing.T) {
-	node := jobs.NewTracker("root").Child("node")
+	node := progress.New("root").Child("node")
 	if n := testing.AllocsPerRun(100, func() {
 		node.Add(1)
 		node.Set(1)

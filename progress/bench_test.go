@@ -1,15 +1,15 @@
-package jobs_test
+package progress_test
 
 import (
 	"fmt"
 	"sync/atomic"
 	"testing"
 
-	"github.com/embedjobs/jobs"
+	"github.com/embedjobs/jobs/progress"
 )
 
 func BenchmarkTracker_Add(b *testing.B) {
-	node := jobs.NewTracker("root").Child("node")
+	node := progress.New("root").Child("node")
 	b.ReportAllocs()
 	for b.Loop() {
 		node.Add(1)
@@ -18,7 +18,7 @@ func BenchmarkTracker_Add(b *testing.B) {
 
 func BenchmarkTracker_AddParallel(b *testing.B) {
 	b.Run("one node", func(b *testing.B) {
-		node := jobs.NewTracker("root").Child("node")
+		node := progress.New("root").Child("node")
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
@@ -27,7 +27,7 @@ func BenchmarkTracker_AddParallel(b *testing.B) {
 		})
 	})
 	b.Run("a node each", func(b *testing.B) {
-		root := jobs.NewTracker("root")
+		root := progress.New("root")
 		var n atomic.Int64
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
@@ -40,7 +40,7 @@ func BenchmarkTracker_AddParallel(b *testing.B) {
 }
 
 func BenchmarkTracker_AddFraction(b *testing.B) {
-	node := jobs.NewTracker("root")
+	node := progress.New("root")
 	b.ReportAllocs()
 	for b.Loop() {
 		node.AddFraction(1e-9)
@@ -50,7 +50,7 @@ func BenchmarkTracker_AddFraction(b *testing.B) {
 func BenchmarkTracker_Child(b *testing.B) {
 	for _, n := range []int{1, 7, 1000, 1_000_000} {
 		b.Run(fmt.Sprint("of ", n), func(b *testing.B) {
-			root := jobs.NewTracker("root")
+			root := progress.New("root")
 			names := make([]string, n)
 			for i := range names {
 				names[i] = fmt.Sprint(i)
@@ -67,7 +67,7 @@ func BenchmarkTracker_Child(b *testing.B) {
 func BenchmarkTracker_Report(b *testing.B) {
 	for _, n := range []int{1, 10, 1000, 1_000_000} {
 		b.Run(fmt.Sprint("of ", n), func(b *testing.B) {
-			root := jobs.NewTracker("root")
+			root := progress.New("root")
 			for i := range n {
 				root.Child(fmt.Sprint(i)).Add(1)
 			}

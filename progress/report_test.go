@@ -1,4 +1,4 @@
-package jobs_test
+package progress_test
 
 import (
 	"encoding/json"
@@ -9,16 +9,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/embedjobs/jobs"
 	"github.com/embedjobs/jobs/internal/columns"
+	"github.com/embedjobs/jobs/progress"
 	"github.com/google/go-cmp/cmp"
 )
 
 func ExampleReport_Format() {
 	began := time.Date(2026, 1, 2, 15, 0, 0, 0, time.UTC)
-	r := &jobs.Report{
+	r := &progress.Report{
 		Name: "video 42", Current: 1300, Total: 2600, Started: began, Updated: began.Add(130 * time.Second),
-		Children: []*jobs.Report{
+		Children: []*progress.Report{
 			{Name: "probe", Current: 3, Total: 3, Started: began, Updated: began.Add(2 * time.Second)},
 			{
 				Name: "encode", Current: 1297, Total: 2597, Started: began.Add(2 * time.Second),
@@ -34,10 +34,10 @@ func ExampleReport_Format() {
 }
 
 // importReport is the report of a made-up import.
-func importReport(t *testing.T) (r *jobs.Report) {
+func importReport(t *testing.T) (r *progress.Report) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) {
-		root := jobs.NewTracker("Import of the holdings")
+		root := progress.New("Import of the holdings")
 		download := root.Child("download")
 		download.SetTotal(12)
 		download.Set(0)
@@ -140,7 +140,7 @@ func TestReport_FormatNumbers(t *testing.T) {
 		{1, 24 * time.Hour, "n  1"},
 		{1, 90 * time.Minute, "n  1  0.7/h"},
 	} {
-		r := &jobs.Report{Name: "n", Current: c.current, Started: began, Updated: began.Add(c.took)}
+		r := &progress.Report{Name: "n", Current: c.current, Started: began, Updated: began.Add(c.took)}
 		if got := r.String(); got != c.want {
 			t.Errorf("%d in %v: got %q, want %q", c.current, c.took, got, c.want)
 		}
@@ -155,7 +155,7 @@ func TestReport_FormatNumbers(t *testing.T) {
 		time.Minute + 5*time.Second:   "n  ████████████████████    ✓  1/1  55.4/h  in 1m05s",
 		2000 * 24 * time.Hour:         "n  ████████████████████    ✓  1/1  in 2000d00h",
 	} {
-		r := &jobs.Report{Name: "n", Current: 1, Total: 1, Started: began, Updated: began.Add(took)}
+		r := &progress.Report{Name: "n", Current: 1, Total: 1, Started: began, Updated: began.Add(took)}
 		if got := r.String(); got != want {
 			t.Errorf("done in %v: got %q, want %q", took, got, want)
 		}
@@ -165,7 +165,7 @@ func TestReport_FormatNumbers(t *testing.T) {
 		-5:      "n  ░░░░░░░░░░░░░░░░░░░░   0%     -5/1.00M",
 		2e6:     "n  ████████████████████    ✓  2.00M/1.00M",
 	} {
-		r := &jobs.Report{Name: "n", Current: current, Total: 1e6}
+		r := &progress.Report{Name: "n", Current: current, Total: 1e6}
 		if got := r.String(); got != want {
 			t.Errorf("%d of a million: got %q, want %q", current, got, want)
 		}
@@ -195,14 +195,14 @@ func TestReport_JSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var back *jobs.Report
+	var back *progress.Report
 	if err := json.Unmarshal(data, &back); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(r, back); diff != "" {
 		t.Error(diff)
 	}
-	data, err = json.Marshal(jobs.NewTracker("new").Report())
+	data, err = json.Marshal(progress.New("new").Report())
 	if want := `{"name":"new","current":0}`; string(data) != want {
 		t.Errorf("got %s, %v; want %s", data, err, want)
 	}
@@ -214,7 +214,7 @@ func TestReport_OddJSON(t *testing.T) {
 		`{"current":9223372036854775807,"total":9223372036854775807,"base":-9223372036854775808,
 			"started":"0001-01-01T00:00:00.1Z","updated":"9999-01-01T00:00:00Z"}`,
 	} {
-		var r *jobs.Report
+		var r *progress.Report
 		if err := json.Unmarshal([]byte(data), &r); err != nil {
 			t.Fatal(err)
 		}
