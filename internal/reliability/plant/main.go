@@ -96,7 +96,7 @@ func copyModule(to string) error {
 			return fs.SkipDir
 		case e.IsDir():
 			return os.MkdirAll(filepath.Join(to, path), 0o700)
-		case !strings.HasSuffix(path, ".go") && !strings.HasPrefix(filepath.Base(path), "go.") && !strings.Contains(path, "testdata"):
+		case !strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, ".md") && !strings.HasPrefix(filepath.Base(path), "go.") && !strings.Contains(path, "testdata"):
 			return nil
 		}
 		data, err := os.ReadFile(path)
