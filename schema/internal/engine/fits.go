@@ -51,12 +51,19 @@ func (n *Node) listed(v any) bool {
 }
 
 func (n *Node) longEnough(s string) bool {
-	bound, ok := n.Bounds["minLength"]
+	least, ok := n.limit("minLength", 0)
+	return ok && (least == 0 || utf8.RuneCountInString(s) >= least)
+}
+
+// limit returns a bound that is a whole number, or a default if there is none. It reports false if
+// the bound is something else.
+func (n *Node) limit(keyword string, none int) (int, bool) {
+	bound, ok := n.Bounds[keyword]
 	if !ok {
-		return true
+		return none, true
 	}
-	least, err := strconv.Atoi(string(bound))
-	return err == nil && utf8.RuneCountInString(s) >= least
+	value, err := strconv.Atoi(string(bound))
+	return value, err == nil
 }
 
 func (n *Node) fitsNumber(v json.Number) bool {
@@ -85,6 +92,11 @@ func (n *Node) fitsNumber(v json.Number) bool {
 }
 
 func (n *Node) fitsList(list []any) bool {
+	least, ok := n.limit("minItems", 0)
+	most, ok2 := n.limit("maxItems", len(list))
+	if !ok || !ok2 || len(list) < least || len(list) > most {
+		return false
+	}
 	if n.Items == nil {
 		return true
 	}

@@ -37,7 +37,7 @@ func TestNode_fits_agrees_with_the_validator(t *testing.T) {
 		`{"type":"null"}`, `{"anyOf":[{"type":"null"}]}`, `{"enum":[null,1,"a"]}`, `{"type":["integer","string"]}`, `{"items":false}`,
 		`{"type":"string","anyOf":[{"type":"null"},{}]}`, `{"oneOf":[{"type":"null"},{}]}`, `{"format":"email"}`, `{"format":"int8"}`,
 		`{"allOf":[{"type":"string"},{"minLength":2}]}`, `{"additionalProperties":false,"required":["b"]}`, `{"const":1}`, `true`, `false`,
-		`{"type":"number","maximum":0.5}`, `{"anyOf":[true,{"type":"string"}]}`, `{"$ref":"#/$defs/never"}`, `{"not":{}}`,
+		`{"type":"number","maximum":0.5}`, `{"type":"array","minItems":1,"maxItems":2}`, `{"minItems":1.0}`, `{"type":"array","items":{"type":"integer"},"maxItems":0}`, `{"anyOf":[true,{"type":"string"}]}`, `{"$ref":"#/$defs/never"}`, `{"not":{}}`,
 	} {
 		s, err := New([]byte(`{"type":"object","$defs":{"i":{"type":"integer","minimum":5},"never":false},"properties":{"f":`+f+`}}`), nil)
 		if err != nil {
@@ -46,7 +46,7 @@ func TestNode_fits_agrees_with_the_validator(t *testing.T) {
 		schemas = append(schemas, s)
 	}
 	known := 0
-	values := []string{`null`, `true`, `0`, `1`, `7`, `-1`, `300`, `1.5`, `1e30`, `""`, `"a"`, `"ab"`, `"2026-01-02T03:04:05Z"`, `"5m"`, `[]`, `[1]`, `[[1]]`, `[[300]]`, `[null]`, `{}`, `{"a":1}`, `{"b":1}`, `{"1":1}`, `{"name":"ab"}`, `{"name":"a"}`, `{"x":{"name":"ab"}}`}
+	values := []string{`null`, `true`, `0`, `1`, `7`, `-1`, `300`, `1.5`, `1e30`, `""`, `"a"`, `"ab"`, `"2026-01-02T03:04:05Z"`, `"5m"`, `[]`, `[1]`, `[1,2,3]`, `[[1]]`, `[[300]]`, `[null]`, `{}`, `{"a":1}`, `{"b":1}`, `{"1":1}`, `{"name":"ab"}`, `{"name":"a"}`, `{"x":{"name":"ab"}}`}
 	for _, s := range schemas {
 		for _, field := range []string{"f", "name", "map", "wait", "at", "text", "any", "ptr", "list", "enum", "null", "nums", "more", "other"} {
 			for _, value := range values {

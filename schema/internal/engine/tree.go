@@ -69,7 +69,7 @@ func (b *treeBuilder) read(n *Node, obj *object, seen map[*object]bool) {
 		v := obj.values[key]
 		switch key {
 		case "type", "enum", "format", "minimum", "maximum", "minLength", "properties", "required",
-			"additionalProperties", "items":
+			"additionalProperties", "items", "minItems", "maxItems":
 			asserts = 1
 		case "$defs", "$comment", "title", "description", "default", "examples", "deprecated",
 			"readOnly", "writeOnly":
