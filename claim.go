@@ -18,13 +18,14 @@ const (
 	spaceLast   = "last"   // task → ID of its latest success
 	spaceLog    = "log"    // job ID + number of the first record → a chunk of records
 	spaceLogAge = "logage" // class + time of a chunk's latest record of it + key of the chunk
+	spaceTrial  = "trial"  // ID → the job has to run alone, see solitary
 	spaceMeta   = "meta"
 )
 
 const (
 	maxRound = 1000 // jobs that are promoted, held or released in one transaction, besides claims
 	suspects = 2    // crashes after which a job runs with no other suspect beside it
-	certain  = 10   // crashes after which it is to blame, whatever ran beside it
+	solitary = 4    // crashes after which it runs alone, before Run claims anything else
 )
 
 // A claim takes up to n jobs of a queue out of its line.
@@ -392,7 +393,7 @@ func (r *Runner) recover(ctx context.Context) (queues []string, err error) {
 			}
 		}
 		for _, job := range orphans {
-			blamed := len(orphans) == 1 || job.Crashes >= suspects && fresh == 0 || job.Crashes >= certain
+			blamed := len(orphans) == 1 || job.Crashes >= suspects && fresh == 0
 			if err := r.recoverOne(tx, job, blamed, time.Now()); err != nil {
 				return err
 			}
@@ -431,7 +432,7 @@ func (r *Runner) isOrphan(job *Job) bool {
 
 // recoverOne queues an orphan again. It is to blame for the crash if it ran alone, or if it is a
 // suspect and nothing ran beside it that may be one tomorrow; only then the crash can use up its last
-// attempt. Where there is always something new beside it, it is to blame after many crashes.
+// attempt. Where there is always something new beside it, it will have to run alone.
 func (r *Runner) recoverOne(tx Tx, job *Job, blamed bool, now time.Time) error {
 	if job.Cancelling {
 		job.Message = "cancelled; the process died before the handler had returned"
@@ -441,6 +442,11 @@ func (r *Runner) recoverOne(tx Tx, job *Job, blamed bool, now time.Time) error {
 	job.fault(ErrorCrash, fmt.Sprintf("the process died while attempt %d ran", job.Attempt), "", now)
 	if blamed && job.Attempt >= job.MaxAttempts {
 		return r.move(tx, job, Failed, now)
+	}
+	if job.Crashes >= solitary {
+		if err := tx.SetRecord(spaceTrial, string(fromID(job.ID)), []byte{}); err != nil {
+			return err
+		}
 	}
 	return r.move(tx, job, Queued, now)
 }

@@ -88,7 +88,7 @@ func NewRunner(store Store, registry *Registry, opts *Options) (*Runner, error) 
 //
 // Jobs that were running when an earlier process died are queued again first. That attempt counts.
 // One of them is failed only if it alone can have killed the process; after a second crash such
-// jobs run one at a time, until it is known which does.
+// jobs run one at a time, and after a fourth alone, before Run starts anything else.
 //
 // Run returns nil after a clean stop. It goes on when the store fails, and reports that to
 // Options.Logger. Only one Run of a runner can be active.
@@ -153,6 +153,9 @@ func (r *Runner) begin(ctx context.Context) error {
 	r.base = context.WithoutCancel(ctx)
 	r.mu.Unlock()
 	names, err := r.recover(ctx)
+	if err == nil {
+		err = r.tryAll(ctx)
+	}
 	if err != nil {
 		r.end()
 		return err
