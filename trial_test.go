@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,15 +15,19 @@ import (
 func TestRunner_Recover_RunsAJobAloneAfterFourCrashes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reg jobs.Registry
-		var order []string
-		running := 0
+		var (
+			mu      sync.Mutex
+			order   []string
+			running int
+		)
 		task := jobs.Register(&reg, jobs.Task{Name: "task"}, func(ctx context.Context, _ struct{}) (struct{}, error) {
+			mu.Lock()
 			running++
-			defer func() { running-- }()
+			mu.Unlock()
 			time.Sleep(time.Minute)
-			if running > 1 {
-				order = append(order, "together")
-			}
+			mu.Lock()
+			defer mu.Unlock()
+			running--
 			order = append(order, jobs.Current(ctx).Group)
 			return struct{}{}, nil
 		})
@@ -52,9 +57,11 @@ func TestRunner_Recover_RunsAJobAloneAfterFourCrashes(t *testing.T) {
 		}
 		r = jobstest.RunStore(t, store, &reg, nil)
 		synctest.Wait()
+		mu.Lock()
 		if running != 1 {
 			t.Errorf("%d jobs run at first, want the suspect alone", running)
 		}
+		mu.Unlock()
 		jobstest.DrainAll(t, r)
 		if len(order) == 0 || order[0] != "suspect" {
 			t.Errorf("the jobs ended in the order %q, want the suspect first", order)
