@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/embedjobs/jobs"
 	"github.com/embedjobs/jobs/jobstest"
@@ -64,6 +66,67 @@ func TestFairLine_TurnsOfGroupsThatComeAndGoDoNotPileUp(t *testing.T) {
 		}
 		if n := records(t, store, "turn"); n > 10 {
 			t.Errorf("%d turns of groups that have no jobs", n)
+		}
+	})
+}
+
+func TestRunner_Stack(t *testing.T) {
+	var reg jobs.Registry
+	task := jobs.Register(&reg, jobs.Task{Name: "wait"}, waitForTheEnd)
+	r := jobstest.NewRunner(t, &reg, nil)
+	job := jobstest.Enqueue(t, r, task.Request(struct{}{}))
+	for job, err := range r.Watch(t.Context(), job.ID) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if job.Progress != nil { // the handler is at work
+			break
+		}
+	}
+	if stack, err := r.Stack(job.ID); err != nil || !strings.Contains(stack, "waitForTheEnd") {
+		t.Errorf("Stack = %q, %v, want that of the handler", stack, err)
+	}
+	if _, err := r.Cancel(t.Context(), job.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	jobstest.Drain(t, r)
+	if stack, err := r.Stack(job.ID); !errors.Is(err, jobs.ErrState) {
+		t.Errorf("Stack of a job that has ended = %q, %v, want ErrState", stack, err)
+	}
+}
+
+func waitForTheEnd(ctx context.Context, _ struct{}) (struct{}, error) {
+	jobs.Progress(ctx).Add(1)
+	<-ctx.Done()
+	return struct{}{}, ctx.Err()
+}
+
+func TestRunner_PruneLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reg jobs.Registry
+		tasks := jobstest.RegisterTasks(&reg)
+		r := jobstest.NewRunner(t, &reg, nil)
+		old := jobstest.Enqueue(t, r, tasks.Log.Request(jobstest.LogArgs{Message: "m"}))
+		jobstest.Drain(t, r)
+		time.Sleep(2 * time.Hour)
+		young := jobstest.Enqueue(t, r, tasks.Log.Request(jobstest.LogArgs{Message: "m"}))
+		jobstest.Drain(t, r)
+		if err := r.PruneLogs(t.Context(), slog.LevelInfo, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		for id, want := range map[jobs.ID]int{old.ID: 2, young.ID: 4} {
+			n := 0
+			for e, err := range r.Log(t.Context(), id, jobs.LogQuery{}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n++; id == old.ID && e.Level < slog.LevelWarn {
+					t.Errorf("a record of level %v was kept", e.Level)
+				}
+			}
+			if n != want {
+				t.Errorf("job %d has %d records, want %d", id, n, want)
+			}
 		}
 	})
 }

@@ -50,6 +50,7 @@ func TestRunner_Enqueue_BadInput(t *testing.T) {
 		{"Unique", jobs.Request{Unique: jobs.Unique{Args: true, Fields: []string{"a"}}}},
 		{"Unique", jobs.Request{Unique: jobs.Unique{Period: time.Hour}}},
 		{"arguments", jobs.Request{Args: json.RawMessage(`[1]`), Unique: jobs.Unique{Args: true}}},
+		{"RunAt", jobs.Request{RunAt: time.Now().Add(2 * time.Hour), Deadline: time.Now().Add(time.Hour)}},
 		{"Unique.Key", jobs.Request{Unique: jobs.Unique{Key: long}}},
 		{"Unique.Period", jobs.Request{Unique: jobs.Unique{Key: "k", Period: -1}}},
 		{"Unique.States", jobs.Request{Unique: jobs.Unique{Key: "k", States: []jobs.State{"odd"}}}},

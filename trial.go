@@ -57,8 +57,9 @@ func (r *Runner) try(ctx context.Context, id ID) error {
 	r.hire(a.queue) <- a
 	r.mu.Unlock()
 	for {
-		if err := r.pass(ctx); err != nil {
-			return err
+		err := r.pass(ctx)
+		if err != nil {
+			r.opts.Logger.Error("jobs: the store failed; trying again", "err", err)
 		}
 		r.mu.Lock()
 		running := r.running[id] == a
@@ -70,7 +71,7 @@ func (r *Runner) try(ctx context.Context, id ID) error {
 		select {
 		case <-ctx.Done():
 			return nil // Run sees to it that the handler stops
-		case <-r.wake:
+		case <-r.wakeUnless(err):
 		case <-again.C:
 		}
 		again.Stop()
