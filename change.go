@@ -357,6 +357,11 @@ func (r *Runner) remove(tx Tx, id ID) error {
 		return err
 	}
 	from := job.State
+	if job.Definition != "" {
+		if err := countRun(tx, job, from, ""); err != nil {
+			return err
+		}
+	}
 	job.State = ""
 	return r.record(tx, job, from)
 }

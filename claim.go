@@ -84,6 +84,11 @@ func (r *Runner) shift(tx Tx, job *Job, to State, now time.Time) error {
 	if to.Final() {
 		noteEnd(tx, job)
 	}
+	if job.Definition != "" {
+		if err := countRun(tx, job, from, to); err != nil {
+			return err
+		}
+	}
 	return r.record(tx, job, from)
 }
 

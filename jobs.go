@@ -319,7 +319,8 @@ type Request struct {
 	// ChildPolicy says what is needed of the jobs that this one spawns; "" means the task's.
 	ChildPolicy Need `json:"child_policy,omitempty"`
 
-	err error // of encoding typed arguments, reported by Enqueue
+	definition string // that the request was made from
+	err        error  // of encoding typed arguments, reported by Enqueue
 }
 
 // Unique says what makes a job one of a kind. While a job stands that has the same key, Enqueue

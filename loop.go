@@ -33,6 +33,10 @@ func (r *Runner) pass(ctx context.Context) error {
 		r.pruneAt = time.Time{}
 		r.others.Go(func() { r.retain(ctx) })
 	}
+	if r.active && !r.following && !r.scheduleAt.IsZero() && !r.scheduleAt.After(now) {
+		r.scheduleAt, r.following = time.Time{}, true
+		r.others.Go(func() { r.follow(ctx) })
+	}
 	rounds := []*round{r.collect(now)}
 	if r.careful {
 		rounds = rounds[0].split()

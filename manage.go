@@ -69,7 +69,7 @@ func (r *Runner) enqueue(ctx context.Context, all []prepared, claims []*claim) (
 // EnqueueTx does what Enqueue does in a transaction of the store, or one of the application's own
 // that the store has wrapped, such as that of bolt's Store.Tx. The jobs exist when it commits.
 func (r *Runner) EnqueueTx(ctx context.Context, tx Tx, reqs ...Request) ([]*Job, error) {
-	all, err := r.prepare(ctx, reqs, func(task string) (*Job, error) { return r.lastSuccess(tx, task) })
+	all, err := r.prepare(ctx, reqs, func(task, definition string) (*Job, error) { return r.lastSuccess(tx, task, definition) })
 	if err != nil {
 		return nil, err
 	}
@@ -114,20 +114,23 @@ func (r *Runner) inline(all []prepared) []*claim {
 	return claims
 }
 
-// lastOf returns a function that finds the latest success of a task.
-func (r *Runner) lastOf(ctx context.Context) func(string) (*Job, error) {
-	return func(task string) (job *Job, err error) {
+// lastOf returns a function that finds the latest success of a task or a definition.
+func (r *Runner) lastOf(ctx context.Context) lastFunc {
+	return func(task, definition string) (job *Job, err error) {
 		err = r.store.View(ctx, func(tx Tx) error {
-			job, err = r.lastSuccess(tx, task)
+			job, err = r.lastSuccess(tx, task, definition)
 			return err
 		})
 		return job, err
 	}
 }
 
-// lastSuccess returns the job of a task, under any of its names, that succeeded last; nil if there
-// is none.
-func (r *Runner) lastSuccess(tx Tx, task string) (last *Job, err error) {
+// lastSuccess returns the job of a definition, if it is not "", or else of a task, under any of its
+// names, that succeeded last; nil if there is none.
+func (r *Runner) lastSuccess(tx Tx, task, definition string) (last *Job, err error) {
+	if definition != "" {
+		return latestSuccess(tx, definition)
+	}
 	names := []string{task}
 	if t := r.registry.lookup(task); t != nil {
 		names = append(names, t.Aliases...)

@@ -67,7 +67,8 @@ type Task struct {
 // A Defaulter is a type of arguments that fills in what was left out when a job is enqueued, after
 // the defaults of the schema. The method has a pointer receiver.
 type Defaulter interface {
-	// SetDefaults gets the job of the task that succeeded last, or nil. An import, say, begins
+	// SetDefaults gets the job that succeeded last, of the definition if the job is made from one,
+	// or else of the task; or nil. An import, say, begins
 	// where that one did: if a.Since.IsZero() && last != nil { a.Since = last.StartedAt }.
 	SetDefaults(last *Job)
 }

@@ -146,9 +146,12 @@ type prepared struct {
 	place  int    // in the call
 }
 
+// A lastFunc finds the job that succeeded last of a definition, if it is not "", or else of a task.
+type lastFunc func(task, definition string) (*Job, error)
+
 // prepare checks requests and turns them into jobs. It runs outside of transactions; last finds
 // the job of a task that succeeded last.
-func (r *Runner) prepare(ctx context.Context, reqs []Request, last func(task string) (*Job, error)) ([]prepared, error) {
+func (r *Runner) prepare(ctx context.Context, reqs []Request, last lastFunc) ([]prepared, error) {
 	now := time.Now()
 	all := make([]prepared, len(reqs))
 	for i := range reqs {
@@ -164,7 +167,7 @@ func (r *Runner) prepare(ctx context.Context, reqs []Request, last func(task str
 	return link(all)
 }
 
-func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, place int, now time.Time, last func(string) (*Job, error)) error {
+func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, place int, now time.Time, last lastFunc) error {
 	t := r.registry.lookup(req.Task)
 	if t == nil {
 		return invalidf("task", "%q is not registered; %s", shorten(req.Task, 100), r.registry.known())
@@ -174,6 +177,7 @@ func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, plac
 		Group: req.Group, Batch: req.Batch, Tags: slices.Clone(req.Tags), Meta: cloneMap(req.Meta),
 		Actor: req.Actor, MaxAttempts: req.MaxAttempts, Timeout: req.Timeout, Deadline: req.Deadline,
 		After: slices.Clone(req.After), Each: req.Each, ChildPolicy: req.ChildPolicy,
+		Definition: req.definition,
 	}
 	p.name, p.place = req.Name, place
 	j := &p.job
@@ -219,7 +223,7 @@ func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, plac
 }
 
 // acceptArgs sets the job's arguments to args with all defaults, if they fit the task's schema.
-func (r *Runner) acceptArgs(t *task, j *Job, args json.RawMessage, last func(string) (*Job, error)) error {
+func (r *Runner) acceptArgs(t *task, j *Job, args json.RawMessage, last lastFunc) error {
 	if len(args) > r.opts.MaxArgs {
 		return invalidf("arguments", "%d bytes, at most %d are allowed (Options.MaxArgs)", len(args), r.opts.MaxArgs)
 	}
@@ -232,7 +236,7 @@ func (r *Runner) acceptArgs(t *task, j *Job, args json.RawMessage, last func(str
 		return err
 	}
 	if t.defaults != nil {
-		job, err := last(t.Name)
+		job, err := last(t.Name, j.Definition)
 		if err != nil {
 			return err
 		}

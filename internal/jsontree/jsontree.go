@@ -150,3 +150,23 @@ func replace(v any, pointer string, fn func(string, map[string]any) (any, bool, 
 	}
 	return v, nil
 }
+
+// Merge returns v with a JSON merge patch (RFC 7396) applied. It changes v.
+func Merge(v, patch any) any {
+	changes, ok := patch.(map[string]any)
+	if !ok {
+		return patch
+	}
+	object, ok := v.(map[string]any)
+	if !ok {
+		object = make(map[string]any)
+	}
+	for key, change := range changes {
+		if change == nil {
+			delete(object, key)
+		} else {
+			object[key] = Merge(object[key], change)
+		}
+	}
+	return object
+}
