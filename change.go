@@ -369,7 +369,8 @@ func (r *Runner) remove(tx Tx, id ID) error {
 // Edit changes what was asked for of a job that has not started: arguments, title, queue,
 // priority, time, tags, meta, limits. Fn gets the request as it stands and changes it; a secret
 // argument that is still [Redacted] stays as it is. Fn may be called again when the job has changed
-// meanwhile. The group, batch, task, actor and unique key of a job cannot be changed. A job that
+// meanwhile. The group, batch, task, actor, unique key and
+// dependencies of a job cannot be changed. A job that
 // has started or ended is an error that wraps [ErrState].
 func (r *Runner) Edit(ctx context.Context, id ID, fn func(*Request) error) (*Job, error) {
 	for {
@@ -413,8 +414,9 @@ func (r *Runner) revise(ctx context.Context, job *Job, fn func(*Request) error) 
 	if err := fn(&req); err != nil {
 		return err
 	}
-	if req.Task != was.Task || req.Group != was.Group || req.Batch != was.Batch || req.Actor != was.Actor || !req.Unique.isZero() {
-		return invalidf("request", "Task, Group, Batch, Actor and Unique of a job cannot be changed")
+	if req.Task != was.Task || req.Group != was.Group || req.Batch != was.Batch || req.Actor != was.Actor || !req.Unique.isZero() ||
+		req.Each != was.Each || !slices.Equal(req.After, was.After) {
+		return invalidf("request", "Task, Group, Batch, Actor, Unique, After and Each of a job cannot be changed")
 	}
 	if req.MaxAttempts == 0 {
 		req.MaxAttempts = was.MaxAttempts
@@ -433,6 +435,10 @@ func (r *Runner) revise(ctx context.Context, job *Job, fn func(*Request) error) 
 	if err := r.acceptArgs(t, job, args, r.lastOf(ctx)); err != nil {
 		return err
 	}
+	if err := job.checkRefs(); err != nil {
+		return err
+	}
+	job.ChildPolicy = req.ChildPolicy
 	job.Title, job.Queue, job.Priority, job.RunAt = req.Title, req.Queue, req.Priority, req.RunAt
 	job.Tags, job.Meta = slices.Clone(req.Tags), cloneMap(req.Meta)
 	job.MaxAttempts, job.Timeout, job.Deadline = req.MaxAttempts, req.Timeout, req.Deadline
