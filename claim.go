@@ -19,6 +19,7 @@ const (
 	spaceLog    = "log"    // job ID + number of the first record → a chunk of records
 	spaceLogAge = "logage" // class + time of a chunk's latest record of it + key of the chunk
 	spaceTrial  = "trial"  // ID → the job has to run alone, see solitary
+	spaceBrood  = "brood"  // ID → counts of the children that the job has spawned
 	spaceMeta   = "meta"
 )
 
@@ -39,9 +40,22 @@ type claim struct {
 	more bool // the line may have more
 }
 
-// move saves job in its next state, or says why it cannot be. It is the only place where a job
-// changes its state.
+// move saves job in its next state, or says why it cannot be, and carries its end on to the jobs that
+// wait for it.
 func (r *Runner) move(tx Tx, job *Job, to State, now time.Time) error {
+	from := job.State
+	if err := r.shift(tx, job, to, now); err != nil {
+		return err
+	}
+	if job.Parent == 0 && !job.Awaited {
+		return nil
+	}
+	return r.spread(tx, job, from, now)
+}
+
+// shift is the part of move that concerns the job itself. It is the only place where a job changes its
+// state.
+func (r *Runner) shift(tx Tx, job *Job, to State, now time.Time) error {
 	from := job.State
 	if !from.CanBecome(to) {
 		return fmt.Errorf("%w: %v cannot become %s", ErrState, job, to)
@@ -60,6 +74,14 @@ func (r *Runner) move(tx Tx, job *Job, to State, now time.Time) error {
 	}
 	if err := tx.Save(job); err != nil {
 		return err
+	}
+	if to == Succeeded {
+		if err := tx.SetRecord(spaceLast, job.Task, fromID(job.ID)); err != nil {
+			return err
+		}
+	}
+	if to.Final() {
+		noteEnd(tx, job)
 	}
 	return r.record(tx, job, from)
 }
@@ -181,6 +203,12 @@ func collect(jobs iter.Seq2[*Job, error]) ([]*Job, error) {
 func (r *Runner) claimOne(tx Tx, c *claim, job *Job, now time.Time) error {
 	t := r.registry.lookup(job.Task)
 	kind, why := ErrorKind(""), ""
+	if gone, err := parentCancelled(tx, job); err != nil {
+		return err
+	} else if gone {
+		job.Message = "its parent was cancelled"
+		return r.move(tx, job, Cancelled, now)
+	}
 	switch {
 	case t == nil || t.handle == nil:
 		kind, why = ErrorArgs, fmt.Sprintf("task %q is not registered in this program; %s", job.Task, r.registry.known())
@@ -372,7 +400,7 @@ func (r *Runner) promote(tx Tx, now time.Time) (next time.Time, err error) {
 // recover queues the jobs that were running when an earlier process died, and returns the queues
 // that have jobs in line.
 func (r *Runner) recover(ctx context.Context) (queues []string, err error) {
-	err = r.store.Update(ctx, func(tx Tx) error {
+	err = r.update(ctx, func(tx Tx) error {
 		queues = queues[:0]
 		if err := r.openSession(tx); err != nil {
 			return err

@@ -44,7 +44,7 @@ func (r *Runner) pass(ctx context.Context) error {
 		if w.empty() {
 			continue
 		}
-		err := r.store.Update(r.base, func(tx Tx) error { return r.write(tx, w) })
+		err := r.update(r.base, func(tx Tx) error { return r.write(tx, w) })
 		r.mu.Lock()
 		if err != nil {
 			r.careful = true
@@ -200,10 +200,6 @@ func (r *Runner) settled(attempts []*attempt) {
 		}
 		if a.settled != nil {
 			close(a.settled)
-		}
-		if r.opts.OnEnd != nil && a.saved != nil && a.saved.State.Final() {
-			job := r.redact(a.saved)
-			r.others.Go(func() { r.opts.OnEnd(r.base, job) })
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (r *Runner) editQueue(ctx context.Context, name string, edit func(*Queue)) 
 	if err := checkName("queue name", name, 100); err != nil {
 		return err
 	}
-	err := r.store.Update(ctx, func(tx Tx) error {
+	err := r.update(ctx, func(tx Tx) error {
 		settings, _, err := r.settings(tx, name)
 		if err != nil {
 			return err

@@ -169,7 +169,7 @@ func (r *Runner) pruneLogs(ctx context.Context, keep func(class int) (time.Durat
 	for class := range joblog.Classes {
 		age, limited := keep(class)
 		for more := limited; more; {
-			err := r.store.Update(ctx, func(tx Tx) (err error) {
+			err := r.update(ctx, func(tx Tx) (err error) {
 				more, err = pruneLog(tx, class, time.Now().Add(-age), bulk)
 				return err
 			})

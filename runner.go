@@ -334,7 +334,7 @@ func (r *Runner) abandon() error {
 		a.where = stacks.Of(a.worker())
 	}
 	gaveUp := fmt.Errorf("jobs: gave up on handlers that ignore the end of their context, of job %s", strings.Join(names, ", "))
-	err := r.store.Update(r.base, func(tx Tx) error {
+	err := r.update(r.base, func(tx Tx) error {
 		for _, a := range left {
 			if err := r.giveBack(tx, a, time.Now()); err != nil {
 				return err

@@ -31,7 +31,7 @@ func (r *Runner) tryAll(ctx context.Context) error {
 // try runs one job, if it is in line and its queue may be worked on, and waits for its end.
 func (r *Runner) try(ctx context.Context, id ID) error {
 	c := new(claim)
-	err := r.store.Update(ctx, func(tx Tx) error {
+	err := r.update(ctx, func(tx Tx) error {
 		c.jobs = nil
 		job, err := tx.Job(id)
 		if errors.Is(err, ErrNotFound) || err == nil && (job.State != Queued || job.Crashes < solitary) {
