@@ -43,7 +43,8 @@ type attempt struct {
 	goroutine string
 	deferred  [][]prepared
 	spawned   [][]prepared
-	secrets   []string // that the handler was given
+	own       json.RawMessage // what its handler returned, for Join
+	secrets   []string        // that the handler was given
 	counters  map[string]int64
 	tempDir   string
 	completed bool // by Complete, in a transaction that may or may not commit

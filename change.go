@@ -159,7 +159,7 @@ func (r *Runner) reopen(tx Tx, job *Job) (State, error) {
 		return "", err
 	}
 	job.Attempt, job.Crashes, job.Partial, job.Blocker = 0, 0, false, 0
-	job.FinishedAt = time.Time{}
+	job.FinishedAt, job.Result = time.Time{}, nil
 	if job.Brood != 0 {
 		again, err := r.retryChildren(tx, job)
 		if err != nil {
@@ -173,7 +173,7 @@ func (r *Runner) reopen(tx Tx, job *Job) (State, error) {
 			return Queued, nil
 		}
 	}
-	job.Result, job.Brood, job.Joining = nil, 0, false
+	job.Brood, job.Joining = 0, false
 	if job.Pending > 0 {
 		return Waiting, nil
 	}
@@ -336,8 +336,10 @@ func (r *Runner) remove(tx Tx, id ID) error {
 			return err
 		}
 	}
-	if err := tx.SetRecord(spaceBrood, string(fromID(id)), nil); err != nil {
-		return err
+	for _, space := range []string{spaceBrood, spaceOwn} {
+		if err := tx.SetRecord(space, string(fromID(id)), nil); err != nil {
+			return err
+		}
 	}
 	if job.Unique != "" {
 		holder, err := recordID(tx, spaceUnique, job.Unique)

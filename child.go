@@ -247,6 +247,15 @@ func parentCancelled(tx Tx, child *Job) (bool, error) {
 	return b != nil && b.Abandoned, err
 }
 
+// setOwn keeps the result of a handler until the children that it has spawned have ended.
+func setOwn(tx Tx, job *Job) error {
+	own := job.Result
+	job.Result = nil
+	return tx.SetRecord(spaceOwn, string(fromID(job.ID)), own)
+}
+
+func ownOf(tx Tx, id ID) (json.RawMessage, error) { return tx.Record(spaceOwn, string(fromID(id))) }
+
 // withBrood returns a child with the counts of its own children.
 func withBrood(tx Tx, child *Job) (*Job, error) {
 	if child.Brood == 0 {
@@ -362,16 +371,18 @@ func (r *Runner) childrenEnded(tx Tx, parent *Job, c *ChildCounts, now time.Time
 		parent.Joining, parent.Attempt, parent.RunAt = true, 0, now
 		return r.shift(tx, parent, Queued, now)
 	}
-	err := c.outcome(parent.ChildPolicy)
-	var o *outcome
-	if !errors.As(err, &o) {
-		return r.shift(tx, parent, Succeeded, now)
-	}
-	if o.state == Failed {
-		parent.fault(ErrorChildren, err.Error(), "", now)
+	outcome := c.outcome(parent.ChildPolicy)
+	if outcome != nil && !keepsResult(outcome) {
+		parent.fault(ErrorChildren, outcome.Error(), "", now)
 		return r.shift(tx, parent, Failed, now)
 	}
-	parent.Partial, parent.Message = true, err.Error()
+	if outcome != nil {
+		parent.Partial, parent.Message = true, outcome.Error()
+	}
+	var err error
+	if parent.Result, err = ownOf(tx, parent.ID); err != nil {
+		return err
+	}
 	return r.shift(tx, parent, Succeeded, now)
 }
 

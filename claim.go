@@ -19,6 +19,7 @@ const (
 	spaceLogAge = "logage" // class + time of a chunk's latest record of it + key of the chunk
 	spaceTrial  = "trial"  // ID → the job has to run alone, see solitary
 	spaceBrood  = "brood"  // ID → counts of the children that the job has spawned
+	spaceOwn    = "own"    // ID → what the handler of a job with children has returned
 	spaceMeta   = "meta"
 )
 

@@ -49,7 +49,7 @@ func (a *attempt) expand(s *resolver) error {
 // join ends a job whose children have ended: by the task's Join, or as its ChildPolicy says.
 func (a *attempt) join(ctx context.Context, args json.RawMessage) (json.RawMessage, error) {
 	a.mu.Lock()
-	own, counts := a.job.Result, a.job.Children
+	own, counts := a.own, a.job.Children
 	a.mu.Unlock()
 	if a.task.join != nil {
 		return a.task.join(ctx, args, own)
@@ -60,11 +60,14 @@ func (a *attempt) join(ctx context.Context, args json.RawMessage) (json.RawMessa
 	return own, counts.outcome(a.claimed.ChildPolicy)
 }
 
-// countChildren has Current tell the counts of the children that have ended.
+// countChildren gets what Join is given, and has Current tell the counts of the children that have ended.
 func (a *attempt) countChildren() error {
 	var b *brood
+	var own json.RawMessage
 	err := a.runner.store.View(a.runner.base, func(tx Tx) (err error) {
-		b, err = readBrood(tx, a.id)
+		if own, err = ownOf(tx, a.id); err == nil {
+			b, err = readBrood(tx, a.id)
+		}
 		return err
 	})
 	if err != nil || b == nil {
@@ -72,6 +75,7 @@ func (a *attempt) countChildren() error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.own = own
 	job := *a.job
 	job.Children = &b.ChildCounts
 	a.job = &job

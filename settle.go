@@ -95,6 +95,9 @@ func (r *Runner) finish(tx Tx, u *update, job *Job, to State, now time.Time) err
 	if succeeded {
 		if spawned = a.adopt(job); len(spawned) > 0 {
 			to, job.Brood, job.Joining = Waiting, job.Claims, false
+			if err := setOwn(tx, job); err != nil {
+				return err
+			}
 		}
 	}
 	if err := r.move(tx, job, to, now); err != nil {

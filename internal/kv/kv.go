@@ -10,10 +10,10 @@
 //	                                                 with the body, if that is small
 //	body    id                                       what was asked for
 //	tail    id                                       what a handler left: errors, result, progress
-//	state   state, id                                waiting, running and final jobs
+//	state   state, chunk of IDs                      waiting, running and final jobs, see set.go
 //	line    line 0, priority, stamp, id              queued jobs in the order of their claims
 //	due     run-at, id                               scheduled and retrying jobs
-//	label   kind, label 0, id                        jobs by task, group, batch, definition, …
+//	label   kind, label 0, chunk of IDs              jobs by task, group, batch, definition, …
 //	tally   dimension, labels                        counts by state
 //	record  space 0, key                             small named records
 //
@@ -21,8 +21,8 @@
 // with a zero byte, so that the order of keys is that of the labels; a label that contains one is
 // refused.
 //
-// Tallies and records are collected while a transaction runs and written when it ends: a clock
-// that a thousand jobs of one commit move is written once.
+// Tallies, records and sets of IDs are collected while a transaction runs and written when it ends: a
+// clock that a thousand jobs of one commit move is written once.
 package kv
 
 // A Bucket names one of the ordered key spaces of a [Backend].

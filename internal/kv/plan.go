@@ -17,15 +17,18 @@ func (tx *Tx) source(q *jobs.Query, f *filter) (source, error) {
 		return &walkSource{walk: walk{tx: tx, bucket: Due}}, nil
 	case jobs.Newest, jobs.Oldest:
 	}
-	// The tallies are read, so they must be right.
+	// The tallies and the sets are read, so they must be right.
 	if err := tx.flushTallies(); err != nil {
+		return nil, err
+	}
+	if err := tx.flushSets(); err != nil {
 		return nil, err
 	}
 	all, err := tx.total(jobs.ByTotal, &jobs.Labels{}, nil)
 	if err != nil || all == 0 {
 		return nil, err
 	}
-	best := plan{cost: all, open: func() source { return tx.byID(Job, nil, q) }}
+	best := plan{cost: all, open: func() source { return tx.byID(q) }}
 	if err := tx.planLabels(q, &best); err != nil {
 		return nil, err
 	}
@@ -53,7 +56,7 @@ func (p *plan) consider(cost int64, open func() source) {
 // planLabels considers the label indexes.
 func (tx *Tx) planLabels(q *jobs.Query, best *plan) error {
 	label := func(prefix []byte, cost int64) {
-		best.consider(cost, func() source { return tx.byID(Label, prefix, q) })
+		best.consider(cost, func() source { return tx.bySet(Label, prefix, q.After, q.Order == jobs.Newest) })
 	}
 	if q.Task != "" {
 		n, err := tx.total(jobs.ByTask, &jobs.Labels{Task: q.Task}, nil)
@@ -76,8 +79,8 @@ func (tx *Tx) planLabels(q *jobs.Query, best *plan) error {
 		}
 		label(appendLabel(nil, labelBatch, q.Group, q.Batch), n)
 	}
-	// No tally counts the others, so their keys are counted, up to a bound.
-	probe := func(prefix []byte) { label(prefix, tx.probe(Label, prefix, best.cost)) }
+	// No tally counts the others, so the members of their sets are counted, up to a bound.
+	probe := func(prefix []byte) { label(prefix, tx.probe(prefix, best.cost)) }
 	if q.Definition != "" {
 		probe(appendLabel(nil, labelDefinition, q.Definition))
 	}
@@ -93,16 +96,21 @@ func (tx *Tx) planLabels(q *jobs.Query, best *plan) error {
 	return nil
 }
 
-// maxProbe bounds the keys that are counted to learn how narrow an index is.
+// maxProbe bounds the chunks that are read to learn how large a set is.
 const maxProbe = 256
 
-// probe returns the number of keys with a prefix. Of more than maxProbe it returns a guess.
-func (tx *Tx) probe(b Bucket, prefix []byte, all int64) int64 {
-	w := walk{tx: tx, bucket: b, prefix: prefix}
-	n := int64(0)
-	for k, _ := w.seek(nil); k != nil; k, _ = w.next() {
-		if n++; n == maxProbe {
-			return max(maxProbe, all/4)
+// probe returns the number of jobs with a label. Of those in more than maxProbe chunks it returns a
+// guess.
+func (tx *Tx) probe(prefix []byte, all int64) (n int64) {
+	w := walk{tx: tx, bucket: Label, prefix: prefix}
+	var c chunk
+	read := 0
+	for k, v := w.seek(nil); k != nil; k, v = w.next() {
+		if read++; read == maxProbe {
+			return max(n, all/4)
+		}
+		if c.decode(v) == nil {
+			n += c.count()
 		}
 	}
 	return n
@@ -142,7 +150,7 @@ func (tx *Tx) planStates(q *jobs.Query, f *filter, all int64, best *plan) error 
 		m := &mergeSource{desc: q.Order == jobs.Newest}
 		for _, s := range f.some {
 			if s != queued && s != scheduled && s != retrying {
-				m.sources = append(m.sources, tx.byID(State, []byte{s}, q))
+				m.sources = append(m.sources, tx.bySet(State, []byte{s}, q.After, m.desc))
 			}
 		}
 		for _, b := range collect {

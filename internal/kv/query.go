@@ -3,7 +3,6 @@ package kv
 import (
 	"fmt"
 	"iter"
-	"slices"
 
 	"github.com/embedjobs/jobs"
 )
@@ -170,9 +169,9 @@ func (s *walkSource) next() jobs.ID {
 	return idOf(k)
 }
 
-// byID returns a source of the IDs that follow prefix in the keys of a bucket.
-func (tx *Tx) byID(b Bucket, prefix []byte, q *jobs.Query) *walkSource {
-	s := &walkSource{walk: walk{tx: tx, bucket: b, prefix: prefix, desc: q.Order == jobs.Newest}}
+// byID returns a source of the IDs of all jobs.
+func (tx *Tx) byID(q *jobs.Query) *walkSource {
+	s := &walkSource{walk: walk{tx: tx, bucket: Job, desc: q.Order == jobs.Newest}}
 	if q.After != 0 {
 		from := q.After
 		if !s.desc {
@@ -180,7 +179,7 @@ func (tx *Tx) byID(b Bucket, prefix []byte, q *jobs.Query) *walkSource {
 				s.started, s.ended = true, true
 			}
 		}
-		s.from = appendID(slices.Clone(prefix), from)
+		s.from = appendID(nil, from)
 	}
 	return s
 }

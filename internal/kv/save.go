@@ -75,12 +75,12 @@ func (tx *Tx) insert(job *jobs.Job) error {
 	}
 	bucket, key := h.appendIndexKey(tx.key[:0], id)
 	tx.key = key
-	if err := tx.put(bucket, key, nil); err != nil {
+	if err := tx.enter(bucket, key); err != nil {
 		return err
 	}
 	tx.labels.labels(job, id)
 	for i := range tx.labels.len() {
-		if err := tx.put(Label, tx.labels.at(i), nil); err != nil {
+		if err := tx.enter(Label, tx.labels.at(i)); err != nil {
 			return err
 		}
 	}
@@ -162,14 +162,14 @@ func (tx *Tx) edit(id jobs.ID, h *header, job *jobs.Job) error {
 	tx.labels2.labels(job, id)
 	for i := range tx.labels.len() {
 		if key := tx.labels.at(i); !tx.labels2.contains(key) {
-			if err := tx.delete(Label, key); err != nil {
+			if err := tx.leave(Label, key); err != nil {
 				return err
 			}
 		}
 	}
 	for i := range tx.labels2.len() {
 		if key := tx.labels2.at(i); !tx.labels.contains(key) {
-			if err := tx.put(Label, key, nil); err != nil {
+			if err := tx.enter(Label, key); err != nil {
 				return err
 			}
 		}
@@ -238,10 +238,10 @@ func (tx *Tx) reindex(id jobs.ID, old, h *header) error {
 	if from == to && bytes.Equal(key[:n], key[n:]) {
 		return nil
 	}
-	if err := tx.delete(from, key[:n]); err != nil {
+	if err := tx.leave(from, key[:n]); err != nil {
 		return err
 	}
-	return tx.put(to, key[n:], nil)
+	return tx.enter(to, key[n:])
 }
 
 // Remove implements jobs.Tx.
@@ -259,11 +259,11 @@ func (tx *Tx) Remove(id jobs.ID) error {
 	tx.touched++
 	bucket, key := h.appendIndexKey(tx.key[:0], id)
 	tx.key = key
-	if err := tx.delete(bucket, key); err != nil {
+	if err := tx.leave(bucket, key); err != nil {
 		return err
 	}
 	for i := range tx.labels.len() {
-		if err := tx.delete(Label, tx.labels.at(i)); err != nil {
+		if err := tx.leave(Label, tx.labels.at(i)); err != nil {
 			return err
 		}
 	}

@@ -41,9 +41,11 @@ type Tx struct {
 	kept     []*leaf             // of committed transactions
 	settled  bool                // this transaction has written what was kept
 	records  map[string]*overlay // by bucket key
+	chunks   map[string]*pending // by bucket and key
 	memo     *memo
 
 	key, key2, value []byte // scratch
+	chunkKey         []byte
 	labels, labels2  keyList
 }
 
@@ -68,6 +70,7 @@ func (tx *Tx) drop() {
 	tx.settled = false
 	tx.forget()
 	clear(tx.records)
+	clear(tx.chunks)
 	clear(tx.changes)
 	tx.changes = tx.changes[:0]
 }
@@ -77,6 +80,9 @@ func (tx *Tx) drop() {
 func (tx *Tx) Flush() error {
 	if tx.broken != nil {
 		return tx.broken
+	}
+	if err := tx.flushSets(); err != nil {
+		return err
 	}
 	if tx.mode == Keeping {
 		return tx.keepTallies()

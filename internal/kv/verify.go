@@ -1,6 +1,8 @@
 package kv
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,9 +110,44 @@ func (v *verifier) jobs() error {
 
 func (v *verifier) expect(b Bucket, key []byte, id jobs.ID) {
 	v.entries[b]++
-	if v.tx.b.Get(b, key) == nil {
+	if !v.has(b, key) {
 		v.report("job %d: it is missing in the %s index, key %q", id, b, key)
 	}
+}
+
+// has reports whether an index has the entry of a key, which ends with the ID.
+func (v *verifier) has(b Bucket, key []byte) bool {
+	if !isSet(b) {
+		return v.tx.b.Get(b, key) != nil
+	}
+	id := idOf(key)
+	data := v.tx.b.Get(b, appendID(append([]byte(nil), key[:len(key)-idSize]...), chunkOf(id)))
+	var c chunk
+	if data == nil || c.decode(data) != nil {
+		return false
+	}
+	word, mask := bit(id)
+	return c[word]&mask != 0
+}
+
+// eachEntry calls fn with every entry of an index, as a key that ends with the ID.
+func (v *verifier) eachEntry(b Bucket, fn func(key []byte)) error {
+	return v.each(b, func(key, value []byte) {
+		if !isSet(b) {
+			fn(key)
+			return
+		}
+		var c chunk
+		if err := c.decode(value); err != nil || len(key) < idSize || len(c.appendTo(nil)) != len(value) {
+			v.report("corrupt index %s, key %q: %w", b, key, cmp.Or(err, errValue))
+			return
+		}
+		base := idOf(key) << chunkShift
+		entry := bytes.Clone(key)
+		for i := c.take(false); i >= 0; i = c.take(false) {
+			fn(appendID(entry[:len(entry)-idSize], base+jobs.ID(i)))
+		}
+	})
 }
 
 // parts checks that no body and no tail belongs to no header.
@@ -144,7 +181,7 @@ func (v *verifier) tallyEntries(b Bucket, n int64) {
 func (v *verifier) indexes() error {
 	for _, b := range [...]Bucket{State, Line, Due} {
 		n := int64(0)
-		err := v.each(b, func(key, _ []byte) {
+		err := v.eachEntry(b, func(key []byte) {
 			n++
 			var h header
 			if err := v.tx.header(idOf(key), &h); err != nil {
@@ -167,7 +204,7 @@ func (v *verifier) indexes() error {
 
 func (v *verifier) labels() error {
 	n := int64(0)
-	err := v.each(Label, func(key, _ []byte) {
+	err := v.eachEntry(Label, func(key []byte) {
 		n++
 		if err := v.tx.storedLabels(idOf(key)); err != nil {
 			v.report("dangling key %q in the label index: %w", key, err)

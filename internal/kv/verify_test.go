@@ -16,6 +16,7 @@ import (
 // not do harm.
 func TestVerify(t *testing.T) {
 	id := binary.BigEndian.AppendUint64(nil, 1)
+	chunk := make([]byte, 8) // the number of the first one
 	for _, c := range []struct {
 		name, bucket string
 		want         string
@@ -30,9 +31,10 @@ func TestVerify(t *testing.T) {
 		{"a missing tail", "tail", "job 1: corrupt tail: it is missing", func(b *bbolt.Bucket) error { return b.Delete(id) }},
 		{"a tail too many", "tail", "tail without a job", func(b *bbolt.Bucket) error { return b.Put(append(id, 1), []byte{1}) }},
 		{"a missing entry", "line", "missing in the line index", func(b *bbolt.Bucket) error { k, _ := b.Cursor().First(); return b.Delete(k) }},
-		{"a dangling entry", "state", "state index", func(b *bbolt.Bucket) error { return b.Put(append([]byte{4}, id...), nil) }},
+		{"a dangling entry", "state", "state index", func(b *bbolt.Bucket) error { return b.Put(append([]byte{4}, chunk...), []byte{0, 1 << 1}) }},
+		{"a corrupt set", "state", "corrupt index state", func(b *bbolt.Bucket) error { return b.Put(append([]byte{4}, chunk...), []byte{63, 1, 1}) }},
 		{"a missing label", "label", "missing in the label index", func(b *bbolt.Bucket) error { k, _ := b.Cursor().First(); return b.Delete(k) }},
-		{"a wrong label", "label", "none of its labels", func(b *bbolt.Bucket) error { return b.Put(append([]byte("tx\x00"), id...), nil) }},
+		{"a wrong label", "label", "none of its labels", func(b *bbolt.Bucket) error { return b.Put(append([]byte("tx\x00"), chunk...), []byte{0, 1 << 1}) }},
 		{"a missing tally", "tally", "is missing", func(b *bbolt.Bucket) error { k, _ := b.Cursor().First(); return b.Delete(k) }},
 		{"a tally too many", "tally", "there are no such jobs", func(b *bbolt.Bucket) error {
 			_, v := b.Cursor().First()
