@@ -139,8 +139,13 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 	r.mu.Lock()
 	settings, lines := c.queue.Queue, c.queue.held
 	c.suspect = c.suspect || r.suspect != 0
+	n := min(c.n, c.queue.room()+c.n) // there may be fewer workers than when the room was reserved
 	r.mu.Unlock()
 	if settings.Paused || settings.Workers < 0 {
+		return nil
+	}
+	if n <= 0 {
+		c.more = true
 		return nil
 	}
 	groups, err := r.limits(tx, &settings, lines, c)
@@ -148,14 +153,14 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 		return err
 	}
 	left, gone := make(map[string]departure), 0 // from the line
-	line := Query{Order: InLine, Line: settings.Name, Limit: c.n}
-	for passed := 0; passed < maxRound && len(c.jobs) < c.n; line.Limit = min(2*line.Limit, maxRound) {
+	line := Query{Order: InLine, Line: settings.Name, Limit: n}
+	for passed := 0; passed < maxRound && len(c.jobs) < n; line.Limit = min(2*line.Limit, maxRound) {
 		candidates, err := collect(tx.Jobs(line))
 		if err != nil {
 			return err
 		}
 		for _, job := range candidates {
-			if len(c.jobs) == c.n {
+			if len(c.jobs) == n {
 				break
 			}
 			suspicious := job.Crashes >= suspects

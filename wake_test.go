@@ -157,3 +157,22 @@ func TestRunner_Claim_LaterJobsOfAGroupAtItsLimit(t *testing.T) {
 		}
 	})
 }
+
+func TestRunner_SetQueue_HoldsFromTheFirstClaimOfAProcess(t *testing.T) {
+	onBoth(t, func(e env) {
+		g := newGate()
+		opts := &jobs.Options{Grace: -1, Queues: []jobs.Queue{{Name: "default", Workers: 5}}}
+		r := newRunner(e.t, e.store, registry("task", g.handler), opts)
+		if err := r.SetQueue(e.t.Context(), jobs.Queue{Name: "default", Workers: 2}); err != nil {
+			e.t.Fatal(err)
+		}
+		fill(e.t, r, 5, jobs.Request{Task: "task"})
+		r = run(e.t, e.store, registry("task", g.handler), opts)
+		synctest.Wait()
+		if n := count(e.t, r, jobs.Query{States: []jobs.State{jobs.Running}}); n != 2 {
+			e.t.Errorf("%d jobs are running, want 2", n)
+		}
+		close(g.open)
+		jobstest.Drain(e.t, r)
+	})
+}
