@@ -89,12 +89,7 @@ func (r *Runner) launch(c *claim) {
 		q.limiter.AllowN(time.Now(), len(c.jobs))
 	}
 	for _, job := range c.jobs {
-		a := r.newAttempt(q, job)
-		r.running[a.id] = a
-		if r.early[a.id] {
-			delete(r.early, a.id)
-			r.interrupt(a, ErrCancelled)
-		}
+		a := r.takeOn(q, job)
 		if job.Crashes >= suspects {
 			r.suspect = job.ID
 		}
@@ -109,7 +104,8 @@ func (r *Runner) launch(c *claim) {
 	}
 }
 
-func (r *Runner) newAttempt(q *queue, job *Job) *attempt {
+// takeOn makes an attempt of a job that was claimed. It must be called with mu held.
+func (r *Runner) takeOn(q *queue, job *Job) *attempt {
 	a := &attempt{
 		id: job.ID, runner: r, task: r.registry.lookup(job.Task), queue: q, job: job, claimed: job,
 		claimedAt: time.Now(),
@@ -119,6 +115,11 @@ func (r *Runner) newAttempt(q *queue, job *Job) *attempt {
 	}
 	if job.Checkpoint != nil || job.Snoozes > 0 {
 		a.counters = cloneMap(job.Counters)
+	}
+	r.running[a.id] = a
+	if r.early[a.id] {
+		delete(r.early, a.id)
+		r.interrupt(a, ErrCancelled)
 	}
 	return a
 }

@@ -159,10 +159,13 @@ func (r *Runner) write(tx Tx, w *round) error {
 			return err
 		}
 	}
+	suspect := false
 	for _, c := range w.claims {
+		c.suspect = suspect
 		if err := r.claim(tx, c, w.now); err != nil {
 			return err
 		}
+		suspect = c.suspect
 	}
 	return nil
 }
@@ -183,7 +186,7 @@ func (r *Runner) putBack(w *round) {
 	for _, c := range w.claims {
 		r.doubtful = append(r.doubtful, c.jobs...)
 		c.queue.reserved -= c.n
-		c.queue.ready = true
+		c.queue.ready, c.queue.edited = true, c.queue.edited || c.n == 0
 	}
 }
 

@@ -49,11 +49,13 @@ func (r *Runner) try(ctx context.Context, id ID) error {
 		return r.claimOne(tx, c, job, time.Now())
 	})
 	if err != nil || len(c.jobs) == 0 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.doubtful = append(r.doubtful, c.jobs...)
 		return err
 	}
 	r.mu.Lock()
-	a := r.newAttempt(r.queue(c.jobs[0].Queue), c.jobs[0])
-	r.running[id] = a
+	a := r.takeOn(r.queue(c.jobs[0].Queue), c.jobs[0])
 	r.hire(a.queue) <- a
 	r.mu.Unlock()
 	for {
