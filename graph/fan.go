@@ -12,7 +12,7 @@ const (
 	fanBefore = 22.0 // from the boxes to the first line
 	fanApart  = 8.0  // between lines
 	fanRound  = 10.0
-	fanLines  = 16 // side by side; more lie on top of each other
+	fanLines  = 3 // side by side; where there are more, curves are clearer after all
 )
 
 // A fan is the lines of a drawing.
@@ -56,16 +56,20 @@ func (d *drawing) lines(beside [][]int32, count func(layer, lines int)) []int {
 		var ends []float64 // of each line so far
 		for _, x := range extents {
 			i := slices.IndexFunc(ends, func(end float64) bool { return end+2*fanRound < x.low })
-			switch {
-			case i >= 0:
-			case len(ends) < fanLines:
+			if i < 0 {
 				i = len(ends)
 				ends = append(ends, 0)
-			default:
-				i = int(x.v) % fanLines
 			}
-			ends[i] = max(ends[i], x.high)
-			line[x.v] = i
+			ends[i], line[x.v] = x.high, i
+			if len(ends) > fanLines {
+				break
+			}
+		}
+		if len(ends) > fanLines {
+			for _, x := range extents {
+				line[x.v] = -1
+			}
+			ends = nil
 		}
 		count(l, len(ends))
 	}

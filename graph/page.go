@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"sort"
 )
 
 // Measures of an SVG in pixels. Across is the direction from layer to layer, along is the other one.
@@ -21,8 +22,8 @@ const (
 	gapMixed  = 14.0 // between an edge that passes and a box
 	gapParts  = 32.0 // between parts of the graph
 	gapLayers = 52.0 // between layers, at least
-	gapSteep  = 0.1  // more of it for each pixel that an edge goes along
-	gapMost   = 132.0
+	gapSteep  = 0.13 // more of it for each pixel that an edge goes along
+	gapMost   = 150.0
 
 	pageMargin  = 20.0
 	pageStretch = 1.8 // of width by height, for what is put side by side
@@ -306,8 +307,12 @@ func (p *page) draw(t *part) {
 		if e.back {
 			aside = backAside
 		}
-		labelled, last := p.labelled(r, t.drawing), r.from
+		labelled, last, bends := p.labelled(r, t.drawing), r.from, r.bends
 		way.stops = append(way.stops, at(r.from, aside))
+		if n := sort.Search(len(bends), func(i int) bool { return !drawn[bends[i]] }); n > 0 {
+			last, bends = bends[n-1], bends[n:] // another path has come here
+			way.stops[0] = at(last, 0)
+		}
 		visit := func(v int32, next stop) {
 			before := way.stops[len(way.stops)-1]
 			if !e.back && !r.cut && t.fan.has(last, v) {
@@ -323,13 +328,10 @@ func (p *page) draw(t *part) {
 					way.labelAcross, way.labelAlong = (before.to+next.turn)/2, before.along
 				}
 			}
-			if v != r.to && drawn[v] {
-				way.stops = way.stops[:0] // another path has come here
-			}
 			drawn[v] = true
 			way.stops, last = append(way.stops, next), v
 		}
-		for _, b := range r.bends {
+		for _, b := range bends {
 			visit(b, at(b, 0))
 		}
 		visit(r.to, at(r.to, aside))

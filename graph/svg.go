@@ -23,9 +23,9 @@ type SVGOptions struct {
 // as it is. nil options are the defaults.
 //
 // Nodes are in layers from left to right, each behind those that lead to it, and edges run between
-// the boxes. Edges of a node to later layers run together as far as they can. Weak edges are dashed,
-// those that close a cycle lead back and are red. Labels are cut to what fits into a box; the tooltip
-// of a node has all of it.
+// the boxes, never through them. Edges of a node to later layers run together as far as they can.
+// Weak edges are dashed, those that close a cycle lead back and are red. Labels are cut to what fits
+// into a box; the tooltip of a node has all of it. Parts that are not connected are put side by side.
 //
 // Every colour is a custom property that a page may set, such as --dg-canvas, --dg-text, --dg-note,
 // --dg-edge, and of each state --dg-failed-fill, --dg-failed-border and --dg-failed-ink.

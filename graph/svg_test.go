@@ -219,6 +219,55 @@ func TestGraph_SVG_layoutOfLargerGraphs(t *testing.T) {
 	}
 }
 
+func TestGraph_SVG_avoidsCrossings(t *testing.T) {
+	// A zigzag a0 b0 a1 b1 a2 …, whose nodes come in another order.
+	const n = 40
+	g := new(graph.Graph)
+	for i := range n {
+		a, b := i*7%n, i*11%n
+		g.Nodes = append(g.Nodes, graph.Node{ID: fmt.Sprint("a", a)}, graph.Node{ID: fmt.Sprint("b", b)})
+		g.Edges = append(g.Edges, graph.Edge{From: fmt.Sprint("a", a), To: fmt.Sprint("b", a)})
+		if a > 0 {
+			g.Edges = append(g.Edges, graph.Edge{From: fmt.Sprint("a", a), To: fmt.Sprint("b", a-1)})
+		}
+	}
+	d, err := read(g.SVG(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := make(map[string]float64)
+	for i, b := range d.boxes {
+		y[d.titles[i]] = b.y
+	}
+	crossings := 0
+	for i, e := range g.Edges {
+		for _, f := range g.Edges[:i] {
+			if (y[e.From]-y[f.From])*(y[e.To]-y[f.To]) < 0 {
+				crossings++
+			}
+		}
+	}
+	if crossings > 0 {
+		t.Errorf("%d crossings, although there need be none", crossings)
+	}
+}
+
+// Edges that are too many and too long to be drawn have their ends.
+func TestGraph_SVG_cutsLongEdges(t *testing.T) {
+	g := chain(600)
+	for i := range 598 {
+		g.Edges = append(g.Edges, graph.Edge{From: fmt.Sprint(i), To: "599"})
+	}
+	svg := g.SVG(nil)
+	d, err := read(svg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cut := bytes.Count(svg, []byte(`"edge cut"`)); cut < 100 || cut > 500 || len(d.edges) != len(g.Edges) {
+		t.Errorf("of %d edges %d are drawn, %d of them cut", len(g.Edges), len(d.edges), cut)
+	}
+}
+
 // The picture is to be looked at when it changes.
 func TestGraph_SVG_golden(t *testing.T) {
 	got := harvest().SVG(nil)
