@@ -1,7 +1,5 @@
 package graph
 
-import "slices"
-
 // Bounds that keep the layout from taking long. None of them is reached by graphs that can be read.
 const (
 	// bendsFree and bendsPerNode are how many bends all edges together may have. Beyond them,
@@ -143,7 +141,6 @@ func newDrawing(n *net, nodes, layer []int32, longest int32, vertex []int32) *dr
 			d.routes = append(d.routes, r)
 		}
 	}
-	d.initial()
 	return d
 }
 
@@ -159,33 +156,4 @@ func (d *drawing) add(node, layer int32) int32 {
 func (d *drawing) join(from, to int32) {
 	d.down[from] = append(d.down[from], to)
 	d.up[to] = append(d.up[to], from)
-}
-
-// initial puts the vertices into their layers in the order in which a search in depth comes to them,
-// which for a tree is free of crossings.
-func (d *drawing) initial() {
-	d.layers = make([][]int32, slices.Max(d.layer)+1)
-	d.pos = make([]int32, len(d.node))
-	seen := make([]bool, len(d.node))
-	var stack []int32
-	for root := range d.node {
-		if len(d.up[root]) > 0 {
-			continue
-		}
-		stack = append(stack, int32(root))
-		for len(stack) > 0 {
-			v := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
-			if seen[v] {
-				continue
-			}
-			seen[v] = true
-			l := d.layer[v]
-			d.pos[v] = int32(len(d.layers[l]))
-			d.layers[l] = append(d.layers[l], v)
-			for _, w := range slices.Backward(d.down[v]) {
-				stack = append(stack, w)
-			}
-		}
-	}
 }

@@ -50,7 +50,7 @@ func textWidth(s string, size float64) float64 {
 	for _, r := range s {
 		width += runeWidth(r)
 	}
-	return width * size
+	return width * size * 1.04
 }
 
 // fit returns s, or what fits of it with an ellipsis at its end.
@@ -58,7 +58,7 @@ func fit(s string, size, width float64) string {
 	if textWidth(s, size) <= width {
 		return s
 	}
-	left := width/size - runeWidth('…')
+	left := width/size/1.04 - runeWidth('…')
 	for i, r := range s {
 		if left -= runeWidth(r); left < 0 {
 			return s[:i] + "…"

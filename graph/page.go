@@ -1,8 +1,10 @@
 package graph
 
 import (
+	"cmp"
 	"math"
 	"slices"
+	"sort"
 )
 
 // Measures of an SVG in pixels. Across is the direction from layer to layer, along is the other one.
@@ -20,8 +22,8 @@ const (
 	gapMixed  = 14.0 // between an edge that passes and a box
 	gapParts  = 32.0 // between parts of the graph
 	gapLayers = 52.0 // between layers, at least
-	gapSteep  = 0.1  // more of it for each pixel that an edge goes along
-	gapMost   = 132.0
+	gapSteep  = 0.13 // more of it for each pixel that an edge goes along
+	gapMost   = 150.0
 
 	pageMargin  = 20.0
 	pageStretch = 1.8 // of width by height, for what is put side by side
@@ -61,8 +63,9 @@ type path struct {
 	labelAcross, labelAlong float64
 }
 
-// A stop is a piece of a path within a layer.
-type stop struct{ from, to, along float64 }
+// A stop is a piece of a path within a layer. turn is where the way there from the stop before runs along
+// the layers, if that is said; then it has corners instead of a curve.
+type stop struct{ from, to, along, turn float64 }
 
 // newPage lays the graph out.
 func newPage(g *Graph, down bool) *page {
@@ -134,6 +137,7 @@ func (p *page) gap(d *drawing) func(v, w int32) float64 {
 // A part is a drawing with its columns, and where it is on the page.
 type part struct {
 	*drawing
+	fan           *fan
 	from, to      []float64 // of each layer, across
 	across, along float64
 	thick, long   float64
@@ -142,38 +146,28 @@ type part struct {
 // measure makes all boxes of a layer equally thick, and the space between two layers as large as the
 // edges and labels in it need.
 func (p *page) measure(d *drawing) *part {
-	t := &part{drawing: d, from: make([]float64, len(d.layers)), to: make([]float64, len(d.layers))}
+	t := &part{drawing: d, fan: newFan(d), from: make([]float64, len(d.layers)), to: make([]float64, len(d.layers))}
 	first, last := math.Inf(1), math.Inf(-1)
-	labels := make([]float64, len(d.layers)+1) // before each layer
-	for i := range d.routes {
-		r := &d.routes[i]
-		e := &d.net.edges[r.edge]
-		if e.label == "" || r.cut {
-			continue
-		}
-		l := d.layer[p.labelled(r, d)] + 1
-		need := textWidth(fit(e.label, edgeSize, edgeMaxWidth), edgeSize) + 2*arrowLength + 16
-		if p.down {
-			need = 0
-		}
-		labels[l] = max(labels[l], need)
-	}
+	size := p.size(d)
+	labels := p.labels(d)
 	across := 0.0
 	for l, layer := range d.layers {
 		thick, steep := 0.0, 0.0
 		for _, v := range layer {
-			half := p.size(d)(v) / 2
+			half := size(v) / 2
 			first, last = min(first, d.at[v]-half), max(last, d.at[v]+half)
 			if node := d.node[v]; node >= 0 {
 				thick = max(thick, p.boxes[node].thick)
 			}
 			for _, u := range d.up[v] {
-				steep = max(steep, math.Abs(d.at[u]-d.at[v]))
+				if !t.fan.has(u, v) {
+					steep = max(steep, math.Abs(d.at[u]-d.at[v]))
+				}
 			}
 		}
 		if l > 0 {
-			gap := max(gapLayers, min(gapLayers-16+steep*gapSteep, gapMost))
-			across += math.Ceil(max(gap, labels[l]))
+			curves := min(gapLayers-16+steep*gapSteep, gapMost)
+			across += math.Ceil(max(gapLayers, curves, labels[l]+t.fan.width(l)))
 		}
 		t.from[l], t.to[l] = across, across+thick
 		across += thick
@@ -192,6 +186,20 @@ func (p *page) measure(d *drawing) *part {
 		t.thick += loopLength
 	}
 	return t
+}
+
+// labels returns how much space labels need before each layer.
+func (p *page) labels(d *drawing) []float64 {
+	labels := make([]float64, len(d.layers)+1)
+	for i := range d.routes {
+		r := &d.routes[i]
+		if e := &d.net.edges[r.edge]; e.label != "" && !r.cut && !p.down {
+			l := d.layer[p.labelled(r, d)] + 1
+			width := textWidth(fit(e.label, edgeSize, edgeMaxWidth), edgeSize)
+			labels[l] = max(labels[l], width+2*arrowLength+16)
+		}
+	}
+	return labels
 }
 
 // labelled returns the vertex behind which the label of an edge is: the last one before the node to
@@ -226,6 +234,12 @@ func (p *page) arrange(parts []*part) {
 			b.thick = widest
 		}
 	}
+	// Parts of about the same height side by side leave the least room empty.
+	slices.SortStableFunc(joined, func(a, b *part) int {
+		_, ha := p.point(a.thick, a.long)
+		_, hb := p.point(b.thick, b.long)
+		return cmp.Compare(hb, ha)
+	})
 	area := 0.0
 	widest = 0
 	for _, t := range parts {
@@ -282,7 +296,7 @@ func (p *page) draw(t *part) {
 	}
 	at := func(v int32, aside float64) stop {
 		l := t.layer[v]
-		return stop{t.across + t.from[l], t.across + t.to[l], t.along + t.at[v] + aside}
+		return stop{from: t.across + t.from[l], to: t.across + t.to[l], along: t.along + t.at[v] + aside}
 	}
 	drawn := make([]bool, len(t.node))
 	for i := range t.routes {
@@ -293,30 +307,34 @@ func (p *page) draw(t *part) {
 		if e.back {
 			aside = backAside
 		}
+		labelled, last, bends := p.labelled(r, t.drawing), r.from, r.bends
 		way.stops = append(way.stops, at(r.from, aside))
-		for _, b := range r.bends {
-			if drawn[b] {
-				way.stops = way.stops[:0] // another path has come here
-			}
-			drawn[b] = true
-			way.stops = append(way.stops, at(b, 0))
+		if n := sort.Search(len(bends), func(i int) bool { return !drawn[bends[i]] }); n > 0 {
+			last, bends = bends[n-1], bends[n:] // another path has come here
+			way.stops[0] = at(last, 0)
 		}
-		way.stops = append(way.stops, at(r.to, aside))
-		if way.label != "" && !way.cut {
-			v := p.labelled(r, t.drawing)
-			next := r.to
-			if v == r.from && len(r.bends) > 0 {
-				next = r.bends[0]
+		visit := func(v int32, next stop) {
+			before := way.stops[len(way.stops)-1]
+			if !e.back && !r.cut && t.fan.has(last, v) {
+				next.turn = t.fan.at(last, v, before.to, next.from)
 			}
-			a, b := at(v, 0), at(next, 0)
-			way.labelAcross, way.labelAlong = (a.to+b.from)/2, (a.along+b.along)/2
-			if v == r.from {
-				way.labelAlong += aside / 2
+			if last == labelled {
+				way.labelAcross, way.labelAlong = (before.to+next.from)/2, (before.along+next.along)/2
+				switch {
+				case next.turn == 0:
+				case t.fan.out[last] >= 0:
+					way.labelAcross, way.labelAlong = (next.turn+next.from)/2, next.along
+				default:
+					way.labelAcross, way.labelAlong = (before.to+next.turn)/2, before.along
+				}
 			}
-			if next == r.to {
-				way.labelAlong += aside / 2
-			}
+			drawn[v] = true
+			way.stops, last = append(way.stops, next), v
 		}
+		for _, b := range bends {
+			visit(b, at(b, 0))
+		}
+		visit(r.to, at(r.to, aside))
 		p.paths = append(p.paths, way)
 	}
 }

@@ -39,6 +39,11 @@ func (g *Graph) style(theme string) string {
 	for i := range g.Nodes {
 		used[lookOf(g.Nodes[i].State)] = true
 	}
+	for i := range looks {
+		if l := &looks[i]; used[l] && l.dashed {
+			b.WriteString(".depgraph ." + l.class() + " rect{stroke-dasharray:5 4}\n")
+		}
+	}
 	if theme != "dark" {
 		writeColours(&b, used, false)
 	}
@@ -84,9 +89,6 @@ func writeColours(b *strings.Builder, used map[*look]bool, dark bool) {
 		rule(".depgraph ."+name+" rect{fill:%s}", "fill", name+"-fill", c.fill)
 		rule(".depgraph ."+name+" rect{stroke:%s}", "stroke", name+"-border", c.border)
 		rule(".depgraph ."+name+" circle{fill:%s}", "fill", name+"-ink", c.ink)
-		if l.dashed && !dark {
-			fmt.Fprintf(b, ".depgraph .%s rect{stroke-dasharray:5 4}\n", name)
-		}
 	}
 }
 

@@ -23,9 +23,9 @@ type SVGOptions struct {
 // as it is. nil options are the defaults.
 //
 // Nodes are in layers from left to right, each behind those that lead to it, and edges run between
-// the boxes. Edges of a node to later layers run together as far as they can. Weak edges are dashed,
-// those that close a cycle lead back and are red. Labels are cut to what fits into a box; the tooltip
-// of a node has all of it.
+// the boxes, never through them. Edges of a node to later layers run together as far as they can.
+// Weak edges are dashed, those that close a cycle lead back and are red. Labels are cut to what fits
+// into a box; the tooltip of a node has all of it. Parts that are not connected are put side by side.
 //
 // Every colour is a custom property that a page may set, such as --dg-canvas, --dg-text, --dg-note,
 // --dg-edge, and of each state --dg-failed-fill, --dg-failed-border and --dg-failed-ink.
@@ -45,7 +45,7 @@ func (g *Graph) SVG(opts *SVGOptions) []byte {
 	}
 	for v, loop := range s.net.loops {
 		if loop {
-			s.loop(&s.boxes[v])
+			s.loop(&g.Nodes[v], &s.boxes[v])
 		}
 	}
 	for i := range s.paths {
@@ -71,9 +71,7 @@ func (s *svg) text(parts ...string) {
 	}
 }
 
-// escaped writes text.
-func (s *svg) escaped(text string) { s.out = append(s.out, escape(text)...) }
-
+// escape returns text as it is written in XML.
 func escape(text string) string {
 	if !strings.ContainsAny(text, "&<>'\"") {
 		return text
@@ -186,15 +184,7 @@ func (s *svg) path(p *path) {
 			if i == len(p.stops)-2 {
 				to = end
 			}
-			bend := (to - from) / 2
-			if math.Abs(before.along-stop.along) < 0.05 {
-				s.text("L")
-			} else {
-				s.text("C")
-				s.points(from+bend, before.along, to-bend, stop.along)
-				s.text(" ")
-			}
-			s.points(to, stop.along)
+			s.segment(from, before.along, to, stop.along, stop.turn)
 			if i < len(p.stops)-2 {
 				s.text("L")
 				s.points(stop.to, stop.along)
@@ -210,6 +200,32 @@ func (s *svg) path(p *path) {
 	s.text("</g>\n")
 }
 
+// segment writes the way between two layers: a curve, or two corners if turn says where.
+func (s *svg) segment(from, fromAlong, to, toAlong, turn float64) {
+	far := toAlong - fromAlong
+	switch round := math.Copysign(min(fanRound, math.Abs(far)/2), far); {
+	case math.Abs(far) < 0.05:
+		s.text("L")
+	case turn > 0:
+		size := math.Abs(round)
+		s.text("L")
+		s.points(turn-size, fromAlong)
+		s.text("C")
+		s.points(turn-size/2, fromAlong, turn, fromAlong+round/2, turn, fromAlong+round)
+		s.text("L")
+		s.points(turn, toAlong-round)
+		s.text("C")
+		s.points(turn, toAlong-round/2, turn+size/2, toAlong, turn+size, toAlong)
+		s.text("L")
+	default:
+		bend := (to - from) / 2
+		s.text("C")
+		s.points(from+bend, fromAlong, to-bend, toAlong)
+		s.text(" ")
+	}
+	s.points(to, toAlong)
+}
+
 // arrow writes an arrow head with its point there. It comes from the side that sign says.
 func (s *svg) arrow(across, along, sign float64) {
 	s.text(`<path class="head" d="M`)
@@ -219,9 +235,9 @@ func (s *svg) arrow(across, along, sign float64) {
 }
 
 // loop writes an edge from a node to itself.
-func (s *svg) loop(b *box) {
+func (s *svg) loop(n *Node, b *box) {
 	across, along := b.across+b.thick, b.along+b.long/2
-	s.text(`<g class="edge back"><path d="M`)
+	s.text(`<g class="edge back"><title>`, escape(n.label()+" → "+n.label()), `</title><path d="M`)
 	s.points(across, along-backAside)
 	s.text("C")
 	s.points(across+loopLength, along-backAside-3, across+loopLength, along+backAside+1, across+arrowLength-1, along+backAside)

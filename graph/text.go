@@ -292,13 +292,15 @@ func (o *outline) String() string {
 	for _, r := range o.rows {
 		b.WriteString(r.left)
 		if r.note != "" || r.after != "" {
-			b.WriteString(columns.Spaces(left - columns.Width(r.left) + 2))
+			b.WriteString(columns.Spaces(max(left-columns.Width(r.left), 0) + 2))
 			b.WriteString(r.note)
 		}
 		if r.after != "" {
 			gap := note - columns.Width(r.note)
 			if r.note != "" {
 				gap = max(gap, 2)
+			} else if columns.Width(r.left) > left { // nothing is aligned here
+				gap = 0
 			}
 			b.WriteString(columns.Spaces(gap))
 			b.WriteString(r.after)
