@@ -123,7 +123,7 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	left, held := make(map[string]departure), 0
+	left, held := make(map[int]departure), 0
 	line := Query{Order: InLine, Line: settings.Name, Limit: c.n}
 	for passed := 0; passed < maxRound && len(c.jobs) < c.n; line.Limit = min(2*line.Limit, maxRound) {
 		candidates, err := collect(tx.Jobs(line))
@@ -145,7 +145,7 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 				held++
 				continue
 			}
-			left[lineKey(job)] = left[lineKey(job)].and(job)
+			left[job.Priority] = left[job.Priority].and(job)
 			if err := r.claimOne(tx, c, job, now); err != nil {
 				return err
 			}
@@ -158,11 +158,11 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 		}
 		passed += len(candidates)
 		if len(candidates) < line.Limit {
-			return r.advance(tx, left)
+			return r.advance(tx, settings.Name, left)
 		}
 	}
 	c.more = c.more || held > 0 || len(c.jobs) > 0 // otherwise only suspects are left
-	return r.advance(tx, left)
+	return r.advance(tx, settings.Name, left)
 }
 
 // collect returns the jobs of a sequence, or its error.
@@ -203,7 +203,7 @@ func (r *Runner) claimOne(tx Tx, c *claim, job *Job, now time.Time) error {
 	return nil
 }
 
-// A departure tells of the jobs of one line key that a claim took.
+// A departure tells of the jobs of one queue and priority that a claim took.
 type departure struct {
 	stamp   uint64 // the greatest
 	grouped int    // how many have a group
@@ -219,8 +219,9 @@ func (d departure) and(job *Job) departure {
 
 // advance moves the virtual times to just after the jobs that left. Turns that lie before them mean
 // nothing any more; up to two are removed for each job, so they cannot pile up.
-func (r *Runner) advance(tx Tx, left map[string]departure) error {
-	for line, d := range left {
+func (r *Runner) advance(tx Tx, queue string, left map[int]departure) error {
+	for priority, d := range left {
+		line := lineKey(&Job{Queue: queue, Priority: priority})
 		clock, err := tx.Record(spaceClock, line)
 		if err != nil {
 			return err
