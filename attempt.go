@@ -41,12 +41,13 @@ type attempt struct {
 	log       *joblog.Log
 	report    *Report // the latest one taken from tracker
 	goroutine string
-	deferred  []prepared
+	deferred  [][]prepared
+	spawned   [][]prepared
+	own       json.RawMessage // what its handler returned, for Join
+	secrets   []string        // that the handler was given
 	counters  map[string]int64
 	tempDir   string
 	completed bool // by Complete, in a transaction that may or may not commit
-
-	args json.RawMessage // as the handler gets them; set before it starts
 
 	// How it ended; set by the worker before it hands the attempt over.
 	result  json.RawMessage
@@ -88,12 +89,7 @@ func (r *Runner) launch(c *claim) {
 		q.limiter.AllowN(time.Now(), len(c.jobs))
 	}
 	for _, job := range c.jobs {
-		a := r.newAttempt(q, job)
-		r.running[a.id] = a
-		if r.early[a.id] {
-			delete(r.early, a.id)
-			r.interrupt(a, ErrCancelled)
-		}
+		a := r.takeOn(q, job)
 		if job.Crashes >= suspects {
 			r.suspect = job.ID
 		}
@@ -108,7 +104,8 @@ func (r *Runner) launch(c *claim) {
 	}
 }
 
-func (r *Runner) newAttempt(q *queue, job *Job) *attempt {
+// takeOn makes an attempt of a job that was claimed. It must be called with mu held.
+func (r *Runner) takeOn(q *queue, job *Job) *attempt {
 	a := &attempt{
 		id: job.ID, runner: r, task: r.registry.lookup(job.Task), queue: q, job: job, claimed: job,
 		claimedAt: time.Now(),
@@ -118,6 +115,11 @@ func (r *Runner) newAttempt(q *queue, job *Job) *attempt {
 	}
 	if job.Checkpoint != nil || job.Snoozes > 0 {
 		a.counters = cloneMap(job.Counters)
+	}
+	r.running[a.id] = a
+	if r.early[a.id] {
+		delete(r.early, a.id)
+		r.interrupt(a, ErrCancelled)
 	}
 	return a
 }
@@ -138,13 +140,17 @@ func (a *attempt) journal() *joblog.Log {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.log == nil {
-		a.log = joblog.New(joblog.Config{
+		config := joblog.Config{
 			Attempt: a.claimed.Attempt, Seq: a.claimed.Logged, Warnings: a.claimed.Warnings, Errors: a.claimed.LoggedErrors,
 			Limit: a.runner.opts.LogLimit, Level: a.runner.opts.LogLevel, Tell: a.tell,
 			Host: a.runner.opts.Logger.Handler().WithAttrs([]slog.Attr{
 				slog.Uint64("job", uint64(a.id)), slog.String("task", a.task.Name),
 			}),
-		})
+		}
+		if len(a.secrets) > 0 {
+			config.Mask = a.hide
+		}
+		a.log = joblog.New(config)
 	}
 	return a.log
 }
@@ -246,15 +252,25 @@ func (a *attempt) deadline(started time.Time) time.Time {
 
 // call runs the handler, within the middleware if there is any.
 func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) {
-	args, err := a.arguments()
+	s := &resolver{r: a.runner, ctx: ctx, job: a.claimed}
+	if a.claimed.Each != "" && !a.claimed.Joining {
+		return nil, a.expand(s)
+	}
+	args, err := a.resolved(s)
 	if err != nil {
 		return nil, &argsError{err}
 	}
-	a.args = args
+	handle := a.task.handle
+	if a.claimed.Joining {
+		if err := a.countChildren(); err != nil {
+			return nil, err
+		}
+		handle = a.join
+	}
 	if len(a.runner.opts.Middleware) > 0 {
-		result, err = a.callWithin(ctx, args)
+		result, err = a.callWithin(ctx, args, handle)
 	} else {
-		result, err = a.task.handle(ctx, args)
+		result, err = handle(ctx, args)
 	}
 	switch limit := a.runner.opts.MaxResult; {
 	case err != nil && !keepsResult(err):
@@ -265,19 +281,6 @@ func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) 
 		return nil, &resultError{errors.New("it is not valid JSON")}
 	}
 	return result, err
-}
-
-// arguments returns the stored arguments as the task takes them today.
-func (a *attempt) arguments() (json.RawMessage, error) {
-	job, t := a.claimed, a.task
-	if job.ArgsVersion == t.Version && job.ArgsSchema == t.Schema.Fingerprint() {
-		return job.Args, nil
-	}
-	args, err := t.upgrade(t.Upgrade, job.ArgsVersion, job.Args)
-	if err != nil {
-		return nil, err
-	}
-	return t.Schema.Accept(args)
 }
 
 // conclude prepares everything about the end that can be prepared outside a transaction.
@@ -319,11 +322,11 @@ func (a *attempt) words() (text string) {
 	defer func() {
 		if v := recover(); v != nil {
 			a.err = &panicError{v, stacks.Panic()}
-			text = shorten(a.err.Error(), 8<<10)
+			text = shorten(a.hide(a.err.Error()), 8<<10)
 		}
 	}()
 	kindOf(a.err)
-	return shorten(a.err.Error(), 8<<10)
+	return shorten(a.hide(a.err.Error()), 8<<10)
 }
 
 // mayRetry reports whether it is the retry policy that decides what follows.

@@ -13,7 +13,11 @@ import (
 // returned an error, or as succeeded if it returned none. The reason is kept as the job's message.
 // A job that has ended is an error that wraps [ErrState].
 func (r *Runner) Cancel(ctx context.Context, id ID, reason string) (*Job, error) {
-	return r.edit(ctx, id, func(tx Tx, job *Job) error { return r.cancel(ctx, tx, job, reason) })
+	job, err := r.edit(ctx, id, func(tx Tx, job *Job) error { return r.cancel(ctx, tx, job, reason) })
+	if err != nil || job.Brood == 0 {
+		return job, err
+	}
+	return job, r.cancelChildren(ctx, []ID{id})
 }
 
 // Retry takes up a job again that has ended, with all its attempts before it; its errors stay. One
@@ -36,19 +40,29 @@ func (r *Runner) Delete(ctx context.Context, id ID) error {
 	if err := r.clean(ctx, job); err != nil {
 		return err
 	}
-	return r.store.Update(ctx, func(tx Tx) error { return r.remove(tx, id) })
+	return r.update(ctx, func(tx Tx) error { return r.remove(tx, id) })
 }
 
 // CancelAll cancels all jobs that a query selects and that have not ended, and returns how many.
 // It goes through them in several transactions; after an error those before stay cancelled.
 func (r *Runner) CancelAll(ctx context.Context, q Query, reason string) (int, error) {
-	return r.editAll(ctx, q, func(s State) bool { return !s.Final() },
+	n, parents, err := r.cancelAll(ctx, q, reason)
+	return n, errors.Join(err, r.cancelChildren(ctx, parents))
+}
+
+// cancelAll cancels jobs, and returns those among them whose children may have to be cancelled.
+func (r *Runner) cancelAll(ctx context.Context, q Query, reason string) (n int, parents []ID, err error) {
+	n, err = r.editAll(ctx, q, func(s State) bool { return !s.Final() },
 		func(tx Tx, job *Job) error {
 			if job.Cancelling {
 				return ErrState
 			}
+			if job.Brood != 0 {
+				parents = append(parents, job.ID)
+			}
 			return r.cancel(ctx, tx, job, reason)
 		})
+	return n, parents, err
 }
 
 // RetryAll takes up again all jobs that a query selects: those in the states it names, by default
@@ -81,6 +95,11 @@ func (r *Runner) cancel(ctx context.Context, tx Tx, job *Job, reason string) err
 	}
 	job.Message = shorten(reason, 8<<10)
 	if job.State != Running {
+		if job.Brood != 0 {
+			if err := abandonChildren(tx, job); err != nil {
+				return err
+			}
+		}
 		return r.move(tx, job, Cancelled, time.Now())
 	}
 	job.Cancelling = true
@@ -109,22 +128,61 @@ func (r *Runner) retry(tx Tx, job *Job) error {
 			}
 		}
 	}
-	now := time.Now()
+	now, to := time.Now(), Queued
 	if job.State.Final() {
-		job.Attempt, job.Crashes, job.Partial = 0, 0, false
-		job.Result, job.FinishedAt = nil, time.Time{}
+		var err error
+		if to, err = r.reopen(tx, job); err != nil {
+			return err
+		}
 	}
 	if !job.Deadline.IsZero() && !now.Before(job.Deadline) {
 		job.Deadline = time.Time{}
 		job.Generation++
 	}
 	job.RunAt, job.Message = now, ""
-	return r.move(tx, job, Queued, now)
+	return r.move(tx, job, to, now)
+}
+
+// reopen prepares a job that has ended for being taken up again, and returns the state that it goes
+// to.
+func (r *Runner) reopen(tx Tx, job *Job) (State, error) {
+	blocker, err := r.countPending(tx, job, func(i int) (*Job, error) { return tx.Job(job.After[i].Job) })
+	switch {
+	case errors.Is(err, ErrInvalid):
+		return "", fmt.Errorf("%w: %v comes after a job that was removed", ErrState, job)
+	case err != nil:
+		return "", err
+	case blocker != nil:
+		return "", fmt.Errorf("%w: %v comes after %v; retry that one", ErrState, job, blocker)
+	}
+	if err := uncount(tx, job); err != nil {
+		return "", err
+	}
+	job.Attempt, job.Crashes, job.Partial, job.Blocker = 0, 0, false, 0
+	job.FinishedAt, job.Result = time.Time{}, nil
+	if job.Brood != 0 {
+		again, err := r.retryChildren(tx, job)
+		if err != nil {
+			return "", err
+		}
+		if again {
+			job.Joining = false
+			return Waiting, nil
+		}
+		if job.Joining && job.State == Failed {
+			return Queued, nil
+		}
+	}
+	job.Brood, job.Joining = 0, false
+	if job.Pending > 0 {
+		return Waiting, nil
+	}
+	return Queued, nil
 }
 
 // edit changes one job in a transaction.
 func (r *Runner) edit(ctx context.Context, id ID, change func(tx Tx, job *Job) error) (job *Job, err error) {
-	err = r.store.Update(ctx, func(tx Tx) error {
+	err = r.update(ctx, func(tx Tx) error {
 		if job, err = tx.Job(id); err != nil {
 			return err
 		}
@@ -142,7 +200,7 @@ const bulk = 500 // jobs that are changed in one transaction
 func (r *Runner) editAll(ctx context.Context, q Query, suits func(State) bool, change func(tx Tx, job *Job) error) (total int, err error) {
 	err = r.each(ctx, q, suits, func(all []*Job) error {
 		n := 0
-		err := r.store.Update(ctx, func(tx Tx) error {
+		err := r.update(ctx, func(tx Tx) error {
 			n = 0
 			for _, job := range all {
 				job, err := tx.Job(job.ID) // it may have changed since
@@ -245,7 +303,7 @@ func (r *Runner) removeAll(ctx context.Context, all []*Job) (n int, err error) {
 	if len(clean) == 0 {
 		return 0, err
 	}
-	return n, errors.Join(err, r.store.Update(ctx, func(tx Tx) error {
+	return n, errors.Join(err, r.update(ctx, func(tx Tx) error {
 		n = 0
 		for _, job := range clean {
 			err := r.remove(tx, job.ID)
@@ -267,8 +325,21 @@ func (r *Runner) remove(tx Tx, id ID) error {
 	if err != nil {
 		return err
 	}
-	if job.State == Running {
+	switch {
+	case job.State == Running:
 		return fmt.Errorf("%w: %v has just started", ErrState, job)
+	case job.State == Waiting && job.Brood != 0:
+		return fmt.Errorf("%w: %v waits for its children; cancel it first", ErrState, job)
+	case !job.State.Final() && (job.Parent != 0 || job.Awaited):
+		job.Message = "it was deleted"
+		if err := r.move(tx, job, Cancelled, time.Now()); err != nil {
+			return err
+		}
+	}
+	for _, space := range []string{spaceBrood, spaceOwn} {
+		if err := tx.SetRecord(space, string(fromID(id)), nil); err != nil {
+			return err
+		}
 	}
 	if job.Unique != "" {
 		holder, err := recordID(tx, spaceUnique, job.Unique)
@@ -286,6 +357,11 @@ func (r *Runner) remove(tx Tx, id ID) error {
 		return err
 	}
 	from := job.State
+	if job.Definition != "" {
+		if err := countRun(tx, job, from, ""); err != nil {
+			return err
+		}
+	}
 	job.State = ""
 	return r.record(tx, job, from)
 }
@@ -293,7 +369,8 @@ func (r *Runner) remove(tx Tx, id ID) error {
 // Edit changes what was asked for of a job that has not started: arguments, title, queue,
 // priority, time, tags, meta, limits. Fn gets the request as it stands and changes it; a secret
 // argument that is still [Redacted] stays as it is. Fn may be called again when the job has changed
-// meanwhile. The group, batch, task, actor and unique key of a job cannot be changed. A job that
+// meanwhile. The group, batch, task, actor, unique key and
+// dependencies of a job cannot be changed. A job that
 // has started or ended is an error that wraps [ErrState].
 func (r *Runner) Edit(ctx context.Context, id ID, fn func(*Request) error) (*Job, error) {
 	for {
@@ -310,7 +387,7 @@ func (r *Runner) Edit(ctx context.Context, id ID, fn func(*Request) error) (*Job
 			return nil, err
 		}
 		now := time.Now()
-		err = r.store.Update(ctx, func(tx Tx) error {
+		err = r.update(ctx, func(tx Tx) error {
 			edited := *job // the transaction may run again
 			return r.requeue(tx, &edited, place, now)
 		})
@@ -337,8 +414,9 @@ func (r *Runner) revise(ctx context.Context, job *Job, fn func(*Request) error) 
 	if err := fn(&req); err != nil {
 		return err
 	}
-	if req.Task != was.Task || req.Group != was.Group || req.Batch != was.Batch || req.Actor != was.Actor || !req.Unique.isZero() {
-		return invalidf("request", "Task, Group, Batch, Actor and Unique of a job cannot be changed")
+	if req.Task != was.Task || req.Group != was.Group || req.Batch != was.Batch || req.Actor != was.Actor || !req.Unique.isZero() ||
+		req.Each != was.Each || !slices.Equal(req.After, was.After) {
+		return invalidf("request", "Task, Group, Batch, Actor, Unique, After and Each of a job cannot be changed")
 	}
 	if req.MaxAttempts == 0 {
 		req.MaxAttempts = was.MaxAttempts
@@ -357,6 +435,10 @@ func (r *Runner) revise(ctx context.Context, job *Job, fn func(*Request) error) 
 	if err := r.acceptArgs(t, job, args, r.lastOf(ctx)); err != nil {
 		return err
 	}
+	if err := job.checkRefs(); err != nil {
+		return err
+	}
+	job.ChildPolicy = req.ChildPolicy
 	job.Title, job.Queue, job.Priority, job.RunAt = req.Title, req.Queue, req.Priority, req.RunAt
 	job.Tags, job.Meta = slices.Clone(req.Tags), cloneMap(req.Meta)
 	job.MaxAttempts, job.Timeout, job.Deadline = req.MaxAttempts, req.Timeout, req.Deadline

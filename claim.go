@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"iter"
@@ -19,6 +18,8 @@ const (
 	spaceLog    = "log"    // job ID + number of the first record → a chunk of records
 	spaceLogAge = "logage" // class + time of a chunk's latest record of it + key of the chunk
 	spaceTrial  = "trial"  // ID → the job has to run alone, see solitary
+	spaceBrood  = "brood"  // ID → counts of the children that the job has spawned
+	spaceOwn    = "own"    // ID → what the handler of a job with children has returned
 	spaceMeta   = "meta"
 )
 
@@ -35,13 +36,27 @@ type claim struct {
 	inline bool // in the transaction that enqueues
 
 	// Set by the transaction; reset when it runs again.
-	jobs []*Job
-	more bool // the line may have more
+	jobs    []*Job
+	more    bool // the line may have more
+	suspect bool // a suspect runs, or is claimed; at first, by another claim of the transaction
 }
 
-// move saves job in its next state, or says why it cannot be. It is the only place where a job
-// changes its state.
+// move saves job in its next state, or says why it cannot be, and carries its end on to the jobs that
+// wait for it.
 func (r *Runner) move(tx Tx, job *Job, to State, now time.Time) error {
+	from := job.State
+	if err := r.shift(tx, job, to, now); err != nil {
+		return err
+	}
+	if job.Parent == 0 && !job.Awaited {
+		return nil
+	}
+	return r.spread(tx, job, from, now)
+}
+
+// shift is the part of move that concerns the job itself. It is the only place where a job changes its
+// state.
+func (r *Runner) shift(tx Tx, job *Job, to State, now time.Time) error {
 	from := job.State
 	if !from.CanBecome(to) {
 		return fmt.Errorf("%w: %v cannot become %s", ErrState, job, to)
@@ -60,6 +75,19 @@ func (r *Runner) move(tx Tx, job *Job, to State, now time.Time) error {
 	}
 	if err := tx.Save(job); err != nil {
 		return err
+	}
+	if to == Succeeded {
+		if err := tx.SetRecord(spaceLast, job.Task, fromID(job.ID)); err != nil {
+			return err
+		}
+	}
+	if to.Final() {
+		noteEnd(tx, job)
+	}
+	if job.Definition != "" {
+		if err := countRun(tx, job, from, to); err != nil {
+			return err
+		}
 	}
 	return r.record(tx, job, from)
 }
@@ -114,46 +142,53 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 		return nil
 	}
 	r.mu.Lock()
-	settings, lines, suspect := c.queue.Queue, c.queue.held, r.suspect
+	settings, lines := c.queue.Queue, c.queue.held
+	c.suspect = c.suspect || r.suspect != 0
+	n := min(c.n, c.queue.room()+c.n) // there may be fewer workers than when the room was reserved
 	r.mu.Unlock()
 	if settings.Paused || settings.Workers < 0 {
+		return nil
+	}
+	if n <= 0 {
+		c.more = true
 		return nil
 	}
 	groups, err := r.limits(tx, &settings, lines, c)
 	if err != nil {
 		return err
 	}
-	left, held := make(map[int]departure), 0
-	line := Query{Order: InLine, Line: settings.Name, Limit: c.n}
-	for passed := 0; passed < maxRound && len(c.jobs) < c.n; line.Limit = min(2*line.Limit, maxRound) {
+	left, gone := make(map[int]departure), 0 // from the line
+	line := Query{Order: InLine, Line: settings.Name, Limit: n}
+	for passed := 0; passed < maxRound && len(c.jobs) < n; line.Limit = min(2*line.Limit, maxRound) {
 		candidates, err := collect(tx.Jobs(line))
 		if err != nil {
 			return err
 		}
 		for _, job := range candidates {
-			if len(c.jobs) == c.n {
+			if len(c.jobs) == n {
 				break
 			}
 			suspicious := job.Crashes >= suspects
 			switch {
-			case suspicious && (suspect != 0 || c.inline):
+			case suspicious && (c.suspect || c.inline):
 				continue // stays in line
 			case settings.GroupLimit > 0 && job.Group != "" && groups[job.Group] >= settings.GroupLimit:
 				if err := hold(tx, job); err != nil {
 					return err
 				}
-				held++
+				gone++
 				continue
 			}
+			gone++
 			left[job.Priority] = left[job.Priority].and(job)
 			if err := r.claimOne(tx, c, job, now); err != nil {
 				return err
 			}
-			if suspicious {
-				suspect = job.ID
-			}
-			if groups != nil && job.State == Running {
-				groups[job.Group]++
+			if job.State == Running { // otherwise it cannot run at all
+				c.suspect = c.suspect || suspicious
+				if groups != nil {
+					groups[job.Group]++
+				}
 			}
 		}
 		passed += len(candidates)
@@ -161,7 +196,7 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 			return r.advance(tx, settings.Name, left)
 		}
 	}
-	c.more = c.more || held > 0 || len(c.jobs) > 0 // otherwise only suspects are left
+	c.more = c.more || gone > 0 // otherwise there are only suspects
 	return r.advance(tx, settings.Name, left)
 }
 
@@ -181,6 +216,12 @@ func collect(jobs iter.Seq2[*Job, error]) ([]*Job, error) {
 func (r *Runner) claimOne(tx Tx, c *claim, job *Job, now time.Time) error {
 	t := r.registry.lookup(job.Task)
 	kind, why := ErrorKind(""), ""
+	if gone, err := parentCancelled(tx, job); err != nil {
+		return err
+	} else if gone {
+		job.Message = "its parent was cancelled"
+		return r.move(tx, job, Cancelled, now)
+	}
 	switch {
 	case t == nil || t.handle == nil:
 		kind, why = ErrorArgs, fmt.Sprintf("task %q is not registered in this program; %s", job.Task, r.registry.known())
@@ -368,88 +409,6 @@ func (r *Runner) promote(tx Tx, now time.Time) (next time.Time, err error) {
 		}
 	}
 	return next, nil
-}
-
-// recover queues the jobs that were running when an earlier process died, and returns the queues
-// that have jobs in line.
-func (r *Runner) recover(ctx context.Context) (queues []string, err error) {
-	err = r.store.Update(ctx, func(tx Tx) error {
-		queues = queues[:0]
-		if err := r.openSession(tx); err != nil {
-			return err
-		}
-		var orphans []*Job
-		for job, err := range tx.Jobs(Query{States: []State{Running}, Order: Oldest}) {
-			if err != nil {
-				return err
-			}
-			if r.isOrphan(job) {
-				orphans = append(orphans, job)
-			}
-		}
-		fresh := 0
-		for _, job := range orphans {
-			if job.Crashes < suspects {
-				fresh++
-			}
-		}
-		for _, job := range orphans {
-			blamed := len(orphans) == 1 || job.Crashes >= suspects && fresh == 0
-			if err := r.recoverOne(tx, job, blamed, time.Now()); err != nil {
-				return err
-			}
-		}
-		for tally, err := range tx.Tallies(ByQueue, Labels{}) {
-			if err != nil {
-				return err
-			}
-			queues = append(queues, tally.Queue)
-		}
-		return nil
-	})
-	return queues, err
-}
-
-// openSession finds the session of this process, by which orphans are told. A store that does not
-// count sessions is taken to have one runner at a time, each Run of which is a session.
-func (r *Runner) openSession(tx Tx) error {
-	if e, ok := r.store.(Exclusive); ok {
-		r.session = e.Session()
-		return nil
-	}
-	data, err := tx.Record(spaceMeta, "session")
-	if err != nil {
-		return err
-	}
-	r.session = toNumber(data) + 1
-	return tx.SetRecord(spaceMeta, "session", fromNumber(r.session))
-}
-
-func (r *Runner) isOrphan(job *Job) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return job.Session != r.session && r.running[job.ID] == nil
-}
-
-// recoverOne queues an orphan again. It is to blame for the crash if it ran alone, or if it is a
-// suspect and nothing ran beside it that may be one tomorrow; only then the crash can use up its last
-// attempt. Where there is always something new beside it, it will have to run alone.
-func (r *Runner) recoverOne(tx Tx, job *Job, blamed bool, now time.Time) error {
-	if job.Cancelling {
-		job.Message = "cancelled; the process died before the handler had returned"
-		return r.move(tx, job, Cancelled, now)
-	}
-	job.Crashes++
-	job.fault(ErrorCrash, fmt.Sprintf("the process died while attempt %d ran", job.Attempt), "", now)
-	if blamed && job.Attempt >= job.MaxAttempts {
-		return r.move(tx, job, Failed, now)
-	}
-	if job.Crashes >= solitary {
-		if err := tx.SetRecord(spaceTrial, string(fromID(job.ID)), []byte{}); err != nil {
-			return err
-		}
-	}
-	return r.move(tx, job, Queued, now)
 }
 
 // maxErrors is how many errors a job keeps.

@@ -91,13 +91,9 @@ func Checkpoint(ctx context.Context, v any) error {
 	counters := cloneMap(a.counters)
 	a.mu.Unlock()
 	var saved *Job
-	err = a.runner.store.Update(context.WithoutCancel(ctx), func(tx Tx) error {
+	err = a.runner.update(context.WithoutCancel(ctx), func(tx Tx) error {
 		return a.change(tx, func(job *Job) error {
-			job.Checkpoint, job.Counters = data, counters
-			if t := a.task; job.ArgsVersion != t.Version { // which is also that of the checkpoint
-				job.Args, job.ArgsVersion, job.ArgsSchema = a.args, t.Version, t.Schema.Fingerprint()
-				job.Generation++
-			}
+			job.Checkpoint, job.CheckpointVersion, job.Counters = data, a.task.Version, counters
 			saved = job
 			return tx.Save(job)
 		})
@@ -124,10 +120,10 @@ func Restore(ctx context.Context, v any) (bool, error) {
 	job := a.job
 	a.mu.Unlock()
 	data, t := job.Checkpoint, a.task
-	if data == nil || job.ArgsVersion != t.Version && t.UpgradeCheckpoint == nil {
+	if data == nil || job.CheckpointVersion != t.Version && t.UpgradeCheckpoint == nil {
 		return false, nil
 	}
-	data, err := t.upgrade(t.UpgradeCheckpoint, job.ArgsVersion, data)
+	data, err := t.upgrade(t.UpgradeCheckpoint, job.CheckpointVersion, data)
 	if err != nil {
 		return false, fmt.Errorf("jobs: checkpoint of job %d: %w", a.id, err)
 	}
@@ -151,7 +147,7 @@ func Defer(ctx context.Context, reqs ...Request) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.deferred = append(slices.Clip(a.deferred), all...)
+	a.deferred = append(slices.Clip(a.deferred), all)
 	return nil
 }
 

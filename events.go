@@ -107,7 +107,7 @@ func (r *Runner) readEvents(ctx context.Context, after uint64) (events []Event, 
 // pruneEvents removes events from before a time. The number of the latest one stays known.
 func (r *Runner) pruneEvents(ctx context.Context, before time.Time) error {
 	for more := true; more; {
-		err := r.store.Update(ctx, func(tx Tx) error {
+		err := r.update(ctx, func(tx Tx) error {
 			more = false
 			var old []string
 			for rec, err := range tx.Records(spaceEvent, "", "") {

@@ -100,12 +100,24 @@ type Job struct {
 	Meta        map[string]string `json:"meta,omitempty"`
 	Actor       string            `json:"actor,omitempty"`
 	Unique      string            `json:"unique,omitempty"` // the key of a unique job
-	Parent      ID                `json:"parent,omitempty"`
-	Definition  string            `json:"definition,omitempty"`
-	MaxAttempts int               `json:"max_attempts"`
-	Timeout     time.Duration     `json:"timeout,omitempty"` // of one attempt
-	Deadline    time.Time         `json:"deadline,omitzero"` // of the job
-	CreatedAt   time.Time         `json:"created_at"`
+	// After are the jobs that have to end before this one starts.
+	After []Dependency `json:"after,omitempty"`
+	// Each is where the items are for each of which this job makes a child of its own task.
+	Each Ref `json:"each,omitempty"`
+	// Parent is the job whose handler has spawned this one.
+	Parent ID `json:"parent,omitempty"`
+	// ParentClaim is Job.Claims of the parent's attempt that spawned this one.
+	ParentClaim int `json:"-"`
+	// ChildPolicy says what is needed of the jobs that this one spawns.
+	ChildPolicy Need `json:"child_policy,omitempty"`
+	// Definition is the ID of the [Definition] that the job was made from, Due the time of its
+	// schedule for which it was made.
+	Definition  string        `json:"definition,omitempty"`
+	Due         time.Time     `json:"due,omitzero"`
+	MaxAttempts int           `json:"max_attempts"`
+	Timeout     time.Duration `json:"timeout,omitempty"` // of one attempt
+	Deadline    time.Time     `json:"deadline,omitzero"` // of the job
+	CreatedAt   time.Time     `json:"created_at"`
 	// Generation is raised by each Edit.
 	Generation int `json:"generation,omitempty"`
 
@@ -133,6 +145,18 @@ type Job struct {
 	Cancelling bool `json:"cancelling,omitempty"`
 	// Partial marks a succeeded job whose handler returned Partial.
 	Partial bool `json:"partial,omitempty"`
+	// Pending is the number of After that have not ended yet.
+	Pending int `json:"pending,omitempty"`
+	// Awaited marks a job that others depend on.
+	Awaited bool `json:"awaited,omitempty"`
+	// Blocker is the job because of whose end this one was skipped; 0 if it was not.
+	Blocker ID `json:"blocker,omitempty"`
+	// Brood is Job.Claims of the attempt that spawned the present children; 0 if there are none.
+	Brood int `json:"-"`
+	// Joining marks a job whose children have ended, and whose Join is to be called or has been.
+	Joining bool `json:"joining,omitempty"`
+	// Children counts what this job has spawned; nil if nothing. It is not stored with the job.
+	Children *ChildCounts `json:"children,omitempty"`
 	// Message says why the job is where it is: the last error, the reason of a snooze, a skip
 	// or a cancellation.
 	Message string `json:"message,omitempty"`
@@ -148,7 +172,9 @@ type Job struct {
 	Counters   map[string]int64 `json:"counters,omitempty"`
 	Result     json.RawMessage  `json:"result,omitempty"`
 	Checkpoint json.RawMessage  `json:"checkpoint,omitempty"`
-	Progress   *Report          `json:"progress,omitempty"`
+	// CheckpointVersion is Task.Version when Checkpoint was written.
+	CheckpointVersion int     `json:"checkpoint_version,omitempty"`
+	Progress          *Report `json:"progress,omitempty"`
 
 	// Line is where a queued job stands: the name of its queue, or a line of its own while its
 	// group is at the queue's limit. Stamp is its place, after Priority.
@@ -178,13 +204,14 @@ type ErrorKind string
 
 // The kinds of failures.
 const (
-	ErrorReturned ErrorKind = "error"   // the handler returned an error
-	ErrorPanic    ErrorKind = "panic"   // the handler panicked or called runtime.Goexit
-	ErrorTimeout  ErrorKind = "timeout" // the timeout or the deadline passed
-	ErrorCrash    ErrorKind = "crash"   // the process died
-	ErrorArgs     ErrorKind = "args"    // the stored arguments do not fit the task
-	ErrorResult   ErrorKind = "result"  // the result cannot be stored
-	ErrorStuck    ErrorKind = "stuck"   // the handler ignored the end of its context
+	ErrorReturned ErrorKind = "error"    // the handler returned an error
+	ErrorPanic    ErrorKind = "panic"    // the handler panicked or called runtime.Goexit
+	ErrorTimeout  ErrorKind = "timeout"  // the timeout or the deadline passed
+	ErrorCrash    ErrorKind = "crash"    // the process died
+	ErrorArgs     ErrorKind = "args"     // the stored arguments do not fit the task
+	ErrorResult   ErrorKind = "result"   // the result cannot be stored
+	ErrorStuck    ErrorKind = "stuck"    // the handler ignored the end of its context
+	ErrorChildren ErrorKind = "children" // its children did not do what ChildPolicy asks for
 )
 
 // Clone returns a deep copy.
@@ -192,6 +219,8 @@ func (j *Job) Clone() *Job {
 	c := *j
 	c.Args = slices.Clone(j.Args)
 	c.Tags = slices.Clone(j.Tags)
+	c.After = slices.Clone(j.After)
+	c.Children = j.Children.clone()
 	c.Meta = cloneMap(j.Meta)
 	c.Errors = slices.Clone(j.Errors)
 	c.Counters = cloneMap(j.Counters)
@@ -242,56 +271,70 @@ func (j *Job) Took() time.Duration {
 // A Request asks for a job. Only Task and, depending on the task, Args are required; every other
 // field has the meaning of its zero value.
 type Request struct {
+	// Name is what other requests of the same Enqueue call this one in After; "" if none does.
+	Name string `json:"name,omitempty"`
 	// Task is the name of a registered task.
-	Task string
+	Task string `json:"task"`
 	// Args are the arguments as a JSON object. Empty means the task's defaults. Fields that are
 	// left out get the schema's defaults.
-	Args json.RawMessage
+	Args json.RawMessage `json:"args,omitempty"`
 	// Title is shown to people instead of the task's title.
-	Title string
+	Title string `json:"title,omitempty"`
 	// Queue is the queue to stand in; "" means the task's. Names have 1 to 100 bytes of UTF-8
 	// without control characters; the same holds for Group, Batch, Tags and Actor (200 bytes).
-	Queue string
+	Queue string `json:"queue,omitempty"`
 	// Priority goes from -100 to 100; within a queue jobs of a higher one go first. 0 means the
 	// task's priority.
-	Priority int
+	Priority int `json:"priority,omitempty"`
 	// RunAt is when the job is due; the zero time and the past mean now.
-	RunAt time.Time
+	RunAt time.Time `json:"run_at,omitzero"`
 	// Group ties jobs together: a dataset, a tenant. Within a queue and a priority, groups take
 	// turns. Batch is a finer label inside a group.
-	Group, Batch string
+	Group string `json:"group,omitempty"`
+	Batch string `json:"batch,omitempty"`
 	// Tags label the job for filters, 32 at the most.
-	Tags []string
+	Tags []string `json:"tags,omitempty"`
 	// Meta is kept with the job for the application, 64 entries at the most.
-	Meta map[string]string
+	Meta map[string]string `json:"meta,omitempty"`
 	// Actor says who or what asks, such as "user:ada". "" means that of the context, see
 	// [WithActor].
-	Actor string
+	Actor string `json:"actor,omitempty"`
 	// Unique makes the job one of a kind.
-	Unique Unique
+	Unique Unique `json:"unique,omitzero"`
 	// MaxAttempts is the greatest number of attempts, 1 to 10,000; 0 means the task's.
-	MaxAttempts int
+	MaxAttempts int `json:"max_attempts,omitempty"`
 	// Timeout bounds each attempt; 0 means the task's.
-	Timeout time.Duration
+	Timeout time.Duration `json:"timeout,omitempty"`
 	// Deadline bounds the job: an attempt that runs is cancelled then, and none is started
 	// later. The zero time means none.
-	Deadline time.Time
+	Deadline time.Time `json:"deadline,omitzero"`
 
-	err error // of encoding typed arguments, reported by Enqueue
+	// After are the jobs that have to end before this one starts, 1,000 at the most. Until then
+	// it is waiting, and if one of them does not end as needed it is skipped.
+	After []Dependency `json:"after,omitempty"`
+	// Each makes the job one for each item of a list: a list in the result of one of After, see
+	// [ResultOf]. When it starts, a child of the same task is enqueued for every item, with the
+	// values of [ItemAt] in Args; it ends when these have, as ChildPolicy says.
+	Each Ref `json:"each,omitempty"`
+	// ChildPolicy says what is needed of the jobs that this one spawns; "" means the task's.
+	ChildPolicy Need `json:"child_policy,omitempty"`
+
+	definition string // that the request was made from
+	err        error  // of encoding typed arguments, reported by Enqueue
 }
 
 // Unique says what makes a job one of a kind. While a job stands that has the same key, Enqueue
 // returns that one, marked as Duplicate, instead of making another. The zero Unique makes none.
 type Unique struct {
 	// Key is the key itself. It is shared by all tasks.
-	Key string
+	Key string `json:"key,omitempty"`
 	// Args makes the key from the task and all its arguments.
-	Args bool
+	Args bool `json:"args,omitempty"`
 	// Fields makes the key from the task and these top-level fields of its arguments.
-	Fields []string
+	Fields []string `json:"fields,omitempty"`
 	// Period is how long after it was made a job holds its key; 0 means without bound.
-	Period time.Duration
+	Period time.Duration `json:"period,omitempty"`
 	// States are the states in which a job holds its key. None means: until it is final, or,
 	// with a Period, in all states but failed and cancelled.
-	States []State
+	States []State `json:"states,omitempty"`
 }

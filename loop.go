@@ -33,6 +33,10 @@ func (r *Runner) pass(ctx context.Context) error {
 		r.pruneAt = time.Time{}
 		r.others.Go(func() { r.retain(ctx) })
 	}
+	if r.active && !r.following && !r.scheduleAt.IsZero() && !r.scheduleAt.After(now) {
+		r.scheduleAt, r.following = time.Time{}, true
+		r.others.Go(func() { r.follow(ctx) })
+	}
 	rounds := []*round{r.collect(now)}
 	if r.careful {
 		rounds = rounds[0].split()
@@ -44,7 +48,7 @@ func (r *Runner) pass(ctx context.Context) error {
 		if w.empty() {
 			continue
 		}
-		err := r.store.Update(r.base, func(tx Tx) error { return r.write(tx, w) })
+		err := r.update(r.base, func(tx Tx) error { return r.write(tx, w) })
 		r.mu.Lock()
 		if err != nil {
 			r.careful = true
@@ -155,10 +159,13 @@ func (r *Runner) write(tx Tx, w *round) error {
 			return err
 		}
 	}
+	suspect := false
 	for _, c := range w.claims {
+		c.suspect = suspect
 		if err := r.claim(tx, c, w.now); err != nil {
 			return err
 		}
+		suspect = c.suspect
 	}
 	return nil
 }
@@ -179,7 +186,7 @@ func (r *Runner) putBack(w *round) {
 	for _, c := range w.claims {
 		r.doubtful = append(r.doubtful, c.jobs...)
 		c.queue.reserved -= c.n
-		c.queue.ready = true
+		c.queue.ready, c.queue.edited = true, c.queue.edited || c.n == 0
 	}
 }
 
@@ -200,10 +207,6 @@ func (r *Runner) settled(attempts []*attempt) {
 		}
 		if a.settled != nil {
 			close(a.settled)
-		}
-		if r.opts.OnEnd != nil && a.saved != nil && a.saved.State.Final() {
-			job := r.redact(a.saved)
-			r.others.Go(func() { r.opts.OnEnd(r.base, job) })
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (r *Runner) Enqueue(ctx context.Context, reqs ...Request) ([]*Job, error) {
 // it failed because a job in line cannot be claimed; not if the commit failed, which may have
 // happened nevertheless.
 func (r *Runner) enqueue(ctx context.Context, all []prepared, claims []*claim) (made []*Job, again bool, err error) {
-	err = r.store.Update(ctx, func(tx Tx) error {
+	err = r.update(ctx, func(tx Tx) error {
 		now := time.Now()
 		again = false
 		if made, err = r.insertAll(tx, all, now); err != nil {
@@ -69,7 +69,7 @@ func (r *Runner) enqueue(ctx context.Context, all []prepared, claims []*claim) (
 // EnqueueTx does what Enqueue does in a transaction of the store, or one of the application's own
 // that the store has wrapped, such as that of bolt's Store.Tx. The jobs exist when it commits.
 func (r *Runner) EnqueueTx(ctx context.Context, tx Tx, reqs ...Request) ([]*Job, error) {
-	all, err := r.prepare(ctx, reqs, func(task string) (*Job, error) { return r.lastSuccess(tx, task) })
+	all, err := r.prepare(ctx, reqs, func(task, definition string) (*Job, error) { return r.lastSuccess(tx, task, definition) })
 	if err != nil {
 		return nil, err
 	}
@@ -81,10 +81,12 @@ func (r *Runner) EnqueueTx(ctx context.Context, tx Tx, reqs ...Request) ([]*Job,
 func (r *Runner) insertAll(tx Tx, all []prepared, now time.Time) ([]*Job, error) {
 	made := make([]*Job, len(all))
 	for i := range all {
-		var err error
-		if made[i], err = r.insert(tx, &all[i], now); err != nil {
+		p := &all[i]
+		job, err := r.insert(tx, p, made, now)
+		if err != nil {
 			return nil, err
 		}
+		made[p.place] = job
 	}
 	return made, nil
 }
@@ -101,7 +103,7 @@ func (r *Runner) inline(all []prepared) []*claim {
 	now := time.Now()
 	for i := range all {
 		q := r.queue(all[i].job.Queue)
-		if q.ready || all[i].job.RunAt.After(now) || q.Paused || q.Workers < 0 {
+		if q.ready || all[i].job.RunAt.After(now) || len(all[i].job.After) > 0 || q.Paused || q.Workers < 0 {
 			continue
 		}
 		if c := q.reserve(now); c != nil {
@@ -112,20 +114,23 @@ func (r *Runner) inline(all []prepared) []*claim {
 	return claims
 }
 
-// lastOf returns a function that finds the latest success of a task.
-func (r *Runner) lastOf(ctx context.Context) func(string) (*Job, error) {
-	return func(task string) (job *Job, err error) {
+// lastOf returns a function that finds the latest success of a task or a definition.
+func (r *Runner) lastOf(ctx context.Context) lastFunc {
+	return func(task, definition string) (job *Job, err error) {
 		err = r.store.View(ctx, func(tx Tx) error {
-			job, err = r.lastSuccess(tx, task)
+			job, err = r.lastSuccess(tx, task, definition)
 			return err
 		})
 		return job, err
 	}
 }
 
-// lastSuccess returns the job of a task, under any of its names, that succeeded last; nil if there
-// is none.
-func (r *Runner) lastSuccess(tx Tx, task string) (last *Job, err error) {
+// lastSuccess returns the job of a definition, if it is not "", or else of a task, under any of its
+// names, that succeeded last; nil if there is none.
+func (r *Runner) lastSuccess(tx Tx, task, definition string) (last *Job, err error) {
+	if definition != "" {
+		return latestSuccess(tx, definition)
+	}
 	names := []string{task}
 	if t := r.registry.lookup(task); t != nil {
 		names = append(names, t.Aliases...)
@@ -177,34 +182,17 @@ func (r *Runner) redactAll(all []*Job) []*Job {
 }
 
 // Get returns a job, as it is now: progress and counters of one that runs in this process are
-// live. Secret arguments are replaced by [Redacted], here and in everything that returns jobs.
+// live, and so are those of its children, from which the progress of a job with children is made.
+// Secret arguments are replaced by [Redacted], here and in everything that returns jobs.
 func (r *Runner) Get(ctx context.Context, id ID) (job *Job, err error) {
 	err = r.store.View(ctx, func(tx Tx) error {
-		job, err = tx.Job(id)
+		if job, err = tx.Job(id); err != nil {
+			return err
+		}
+		job, err = r.live(tx, job)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return r.live(job), nil
-}
-
-// live redacts a job and adds what its attempt has not stored yet.
-func (r *Runner) live(job *Job) *Job {
-	job = r.redact(job)
-	r.mu.Lock()
-	a := r.running[job.ID]
-	r.mu.Unlock()
-	if a == nil || !a.holds(job) {
-		return job
-	}
-	if tracker, _ := a.used(); tracker != nil {
-		job.Progress = tracker.Report()
-	}
-	a.mu.Lock()
-	job.Counters = cloneMap(a.counters)
-	a.mu.Unlock()
-	return job
+	return job, err
 }
 
 // A Page is a part of a list of jobs.
@@ -236,6 +224,11 @@ func (r *Runner) List(ctx context.Context, q Query, cursor string) (*Page, error
 	page := &Page{Jobs: []*Job{}}
 	err := r.store.View(ctx, func(tx Tx) error {
 		all, err := collect(tx.Jobs(q))
+		for i := range all {
+			if err == nil {
+				all[i], err = r.live(tx, all[i])
+			}
+		}
 		page.Jobs = append(page.Jobs, all...)
 		return err
 	})
@@ -245,9 +238,6 @@ func (r *Runner) List(ctx context.Context, q Query, cursor string) (*Page, error
 	if paged && len(page.Jobs) == q.Limit {
 		page.Jobs = page.Jobs[:q.Limit-1]
 		page.Next = q.cursor(page.Jobs[len(page.Jobs)-1].ID)
-	}
-	for i, job := range page.Jobs {
-		page.Jobs[i] = r.live(job)
 	}
 	return page, nil
 }

@@ -48,10 +48,15 @@ type Options struct {
 	// KeepEvents is how long events are kept for Events; 0 means that none are written.
 	KeepEvents time.Duration
 
+	// Secret returns the secret of that name, for arguments that refer to it, see [Secret]. It is
+	// called in the goroutine of the handler, just before it.
+	Secret func(ctx context.Context, name string) (string, error)
+
 	// Middleware is called around each attempt, the first one outermost.
 	Middleware []Middleware
-	// OnEnd is called after a job has ended, in a goroutine of its own, for notifications. It
-	// is not called again if the process dies before or during the call; Events loses none.
+	// OnEnd is called after a job has ended, however it did, for notifications: in a goroutine of
+	// its own while Run is running, otherwise by the method that has ended it. It is not called
+	// again if the process dies before or during the call; Events loses none.
 	OnEnd func(ctx context.Context, job *Job)
 }
 
@@ -60,9 +65,9 @@ type Options struct {
 type Middleware func(ctx context.Context, job *Job, next func(ctx context.Context) error) error
 
 // callWithin calls the middleware around the handler.
-func (a *attempt) callWithin(ctx context.Context, args json.RawMessage) (result json.RawMessage, err error) {
+func (a *attempt) callWithin(ctx context.Context, args json.RawMessage, handle Handler) (result json.RawMessage, err error) {
 	next := func(ctx context.Context) (err error) {
-		result, err = a.task.handle(ctx, args)
+		result, err = handle(ctx, args)
 		return err
 	}
 	job := Current(ctx)

@@ -65,7 +65,7 @@ func (r *Runner) editQueue(ctx context.Context, name string, edit func(*Queue)) 
 	if err := checkName("queue name", name, 100); err != nil {
 		return err
 	}
-	err := r.store.Update(ctx, func(tx Tx) error {
+	err := r.update(ctx, func(tx Tx) error {
 		settings, _, err := r.settings(tx, name)
 		if err != nil {
 			return err
@@ -82,11 +82,11 @@ func (r *Runner) editQueue(ctx context.Context, name string, edit func(*Queue)) 
 			return err
 		}
 		// Saving a job of the queue has every runner of the store look at the queue.
-		next, err := collect(tx.Jobs(Query{Order: InLine, Line: name, Limit: 1}))
-		if err != nil || len(next) == 0 {
+		next, err := firstInLine(tx, name)
+		if err != nil || next == nil {
 			return err
 		}
-		return tx.Save(next[0])
+		return tx.Save(next)
 	})
 	if err != nil {
 		return err
@@ -97,6 +97,24 @@ func (r *Runner) editQueue(ctx context.Context, name string, edit func(*Queue)) 
 	r.mu.Unlock()
 	r.poke()
 	return nil
+}
+
+// firstInLine returns the first job in the line of a queue, or in the first one of its groups that are
+// at their limit; nil if there is none.
+func firstInLine(tx Tx, queue string) (*Job, error) {
+	lines := []string{queue}
+	for rec, err := range tx.Records(spaceHeld, queue+"\x00", "") {
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, heldLine(queue, rec.Key[len(queue)+1:]))
+	}
+	for _, line := range lines {
+		for job, err := range tx.Jobs(Query{Order: InLine, Line: line, Limit: 1}) {
+			return job, err
+		}
+	}
+	return nil, nil
 }
 
 // A QueueStatus is a queue with the number of its jobs in each state.

@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/embedjobs/jobs/internal/jsontree"
 	"github.com/embedjobs/jobs/schema"
 )
 
@@ -43,6 +43,8 @@ type Task struct {
 	Retry func(job *Job, err error) time.Duration
 	// Unique is used for requests that have none of their own.
 	Unique Unique
+	// ChildPolicy says what is needed of the jobs that its jobs spawn, see [Spawn].
+	ChildPolicy Need
 	// Sync has a worker wait until the end of its job is durable before it takes the next one.
 	// Without it the end is stored a moment later, and a crash in between runs the job again.
 	Sync bool
@@ -65,7 +67,8 @@ type Task struct {
 // A Defaulter is a type of arguments that fills in what was left out when a job is enqueued, after
 // the defaults of the schema. The method has a pointer receiver.
 type Defaulter interface {
-	// SetDefaults gets the job of the task that succeeded last, or nil. An import, say, begins
+	// SetDefaults gets the job that succeeded last, of the definition if the job is made from one,
+	// or else of the task; or nil. An import, say, begins
 	// where that one did: if a.Since.IsZero() && last != nil { a.Since = last.StartedAt }.
 	SetDefaults(last *Job)
 }
@@ -85,6 +88,45 @@ type task struct {
 	handle Handler // nil if another program runs it
 	// defaults completes valid arguments; nil if there is nothing to complete.
 	defaults func(args json.RawMessage, last *Job) (json.RawMessage, error)
+	// join is called when the children of a job have ended; nil if the task has none.
+	join func(ctx context.Context, args, own json.RawMessage) (json.RawMessage, error)
+}
+
+// complete completes valid arguments. References count as left out, and stay.
+func (t *task) complete(args json.RawMessage, last *Job) (json.RawMessage, error) {
+	if !hasRefs(args) {
+		return t.defaults(args, last)
+	}
+	places := make(map[string]Ref)
+	v, err := jsontree.Parse(args)
+	if err != nil {
+		return nil, err
+	}
+	v, err = jsontree.Replace(v, func(pointer string, object map[string]any) (any, bool, error) {
+		ref, ok := refOf(object)
+		if ok {
+			places[pointer] = ref
+		}
+		return nil, ok, nil
+	})
+	if err == nil {
+		args, err = jsontree.Encode(v)
+	}
+	if err == nil {
+		args, err = t.defaults(args, last)
+	}
+	if err == nil {
+		v, err = jsontree.Parse(args)
+	}
+	for pointer, ref := range places {
+		if err == nil {
+			v, err = jsontree.Set(v, pointer, ref)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return jsontree.Encode(v)
 }
 
 // Register registers a task whose arguments and result are Go types. Args is a struct (or a
@@ -96,22 +138,25 @@ func Register[Args, Result any](reg *Registry, t Task, fn func(ctx context.Conte
 	if fn == nil {
 		panic(fmt.Sprintf("jobs: task %q: nil function; use Declare for a task that another program runs", t.Name))
 	}
-	noResult := reflect.TypeFor[Result]() == reflect.TypeFor[struct{}]()
 	return register[Args, Result](reg, t, func(ctx context.Context, data json.RawMessage) (json.RawMessage, error) {
 		var args Args
 		if err := json.Unmarshal(data, &args); err != nil {
 			return nil, &argsError{err}
 		}
-		result, err := fn(ctx, args)
-		if noResult || err != nil && !keepsResult(err) {
-			return nil, err
-		}
-		encoded, encErr := json.Marshal(&result) // by pointer, for methods of its fields
-		if encErr != nil {
-			return nil, &resultError{encErr}
-		}
-		return encoded, err
+		return encodeResult(fn(ctx, args))
 	})
+}
+
+// encodeResult encodes what a typed handler has returned.
+func encodeResult[Result any](result Result, err error) (json.RawMessage, error) {
+	if _, none := any(result).(struct{}); none || err != nil && !keepsResult(err) {
+		return nil, err
+	}
+	encoded, encErr := json.Marshal(&result) // by pointer, for methods of its fields
+	if encErr != nil {
+		return nil, &resultError{encErr}
+	}
+	return encoded, err
 }
 
 // Declare registers a task that another program runs. Its jobs can be enqueued and managed here;
@@ -141,7 +186,7 @@ func register[Args, Result any](reg *Registry, t Task, handle Handler) *TaskOf[A
 		}
 	}
 	reg.add(internal)
-	return &TaskOf[Args, Result]{name: t.Name}
+	return &TaskOf[Args, Result]{name: t.Name, task: internal}
 }
 
 // Handle registers a task without Go types. It panics when the task is not valid or a name is
@@ -199,6 +244,9 @@ func (t *task) check() error {
 		}
 	}
 	if err := checkName("Name", t.Name, 100); err != nil {
+		return err
+	}
+	if err := t.ChildPolicy.check("ChildPolicy"); err != nil {
 		return err
 	}
 	req := Request{Queue: t.Queue, Priority: t.Priority, MaxAttempts: t.MaxAttempts, Timeout: t.Timeout, Unique: t.Unique}
@@ -264,6 +312,7 @@ func (t *task) upgrade(step func(int, json.RawMessage) (json.RawMessage, error),
 // A TaskOf is a registered task with the Go types of its arguments and its result.
 type TaskOf[Args, Result any] struct {
 	name string
+	task *task
 }
 
 // Name returns the name of the task.

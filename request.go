@@ -63,6 +63,9 @@ func (req *Request) check(now time.Time) error {
 	if err := checkDuration("Timeout", req.Timeout); err != nil {
 		return err
 	}
+	if err := req.ChildPolicy.check("ChildPolicy"); err != nil {
+		return err
+	}
 	if req.RunAt.After(maxTime) {
 		return invalidf("RunAt", "%s is after the year 2199", req.RunAt)
 	}
@@ -130,6 +133,7 @@ func (j *Job) Request() Request {
 		Task: c.Task, Args: c.Args, Title: c.Title, Queue: c.Queue, Priority: c.Priority, RunAt: c.RunAt,
 		Group: c.Group, Batch: c.Batch, Tags: c.Tags, Meta: c.Meta, Actor: c.Actor,
 		MaxAttempts: c.MaxAttempts, Timeout: c.Timeout, Deadline: c.Deadline,
+		After: c.After, Each: c.Each, ChildPolicy: c.ChildPolicy,
 	}
 }
 
@@ -137,25 +141,33 @@ func (j *Job) Request() Request {
 type prepared struct {
 	job    Job
 	unique Unique
+	name   string // what other requests of the same call know it by
+	links  []int  // for each of job.After the place of the request that it is, -1 for a job that exists
+	place  int    // in the call
 }
+
+// A lastFunc finds the job that succeeded last of a definition, if it is not "", or else of a task.
+type lastFunc func(task, definition string) (*Job, error)
 
 // prepare checks requests and turns them into jobs. It runs outside of transactions; last finds
 // the job of a task that succeeded last.
-func (r *Runner) prepare(ctx context.Context, reqs []Request, last func(task string) (*Job, error)) ([]prepared, error) {
+func (r *Runner) prepare(ctx context.Context, reqs []Request, last lastFunc) ([]prepared, error) {
 	now := time.Now()
 	all := make([]prepared, len(reqs))
 	for i := range reqs {
-		if err := r.prepareOne(ctx, &reqs[i], &all[i], now, last); err != nil {
-			if len(reqs) > 1 {
+		if err := r.prepareOne(ctx, &reqs[i], &all[i], i, now, last); err != nil {
+			if reqs[i].Name != "" {
+				err = fmt.Errorf("request %s (%s): %w", reqs[i].Name, reqs[i].Task, err)
+			} else if len(reqs) > 1 {
 				err = fmt.Errorf("request %d (%s): %w", i, reqs[i].Task, err)
 			}
 			return nil, err
 		}
 	}
-	return all, nil
+	return link(all)
 }
 
-func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, now time.Time, last func(string) (*Job, error)) error {
+func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, place int, now time.Time, last lastFunc) error {
 	t := r.registry.lookup(req.Task)
 	if t == nil {
 		return invalidf("task", "%q is not registered; %s", shorten(req.Task, 100), r.registry.known())
@@ -164,8 +176,14 @@ func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, now 
 		Task: t.Name, Title: req.Title, Queue: req.Queue, Priority: req.Priority, RunAt: req.RunAt,
 		Group: req.Group, Batch: req.Batch, Tags: slices.Clone(req.Tags), Meta: cloneMap(req.Meta),
 		Actor: req.Actor, MaxAttempts: req.MaxAttempts, Timeout: req.Timeout, Deadline: req.Deadline,
+		After: slices.Clone(req.After), Each: req.Each, ChildPolicy: req.ChildPolicy,
+		Definition: req.definition,
 	}
+	p.name, p.place = req.Name, place
 	j := &p.job
+	if j.ChildPolicy == "" {
+		j.ChildPolicy = t.ChildPolicy
+	}
 	if j.Queue == "" {
 		j.Queue = t.Queue
 	}
@@ -186,7 +204,13 @@ func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, now 
 	if err := checked.check(now); err != nil {
 		return err
 	}
+	if err := checkAfter(j.After); err != nil {
+		return err
+	}
 	if err := r.acceptArgs(t, j, req.Args, last); err != nil {
+		return err
+	}
+	if err := j.checkRefs(); err != nil {
 		return err
 	}
 	p.unique = req.Unique
@@ -199,23 +223,27 @@ func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, now 
 }
 
 // acceptArgs sets the job's arguments to args with all defaults, if they fit the task's schema.
-func (r *Runner) acceptArgs(t *task, j *Job, args json.RawMessage, last func(string) (*Job, error)) error {
+func (r *Runner) acceptArgs(t *task, j *Job, args json.RawMessage, last lastFunc) error {
 	if len(args) > r.opts.MaxArgs {
 		return invalidf("arguments", "%d bytes, at most %d are allowed (Options.MaxArgs)", len(args), r.opts.MaxArgs)
 	}
-	args, err := t.Schema.Accept(args)
+	accept := t.Schema.Accept
+	if hasRefs(args) {
+		accept = func(args json.RawMessage) (json.RawMessage, error) { return t.Schema.AcceptOpen(args, isRef) }
+	}
+	args, err := accept(args)
 	if err != nil {
 		return err
 	}
 	if t.defaults != nil {
-		job, err := last(t.Name)
+		job, err := last(t.Name, j.Definition)
 		if err != nil {
 			return err
 		}
-		if args, err = t.defaults(args, job); err != nil {
+		if args, err = t.complete(args, job); err != nil {
 			return err
 		}
-		if args, err = t.Schema.Accept(args); err != nil {
+		if args, err = accept(args); err != nil {
 			return err
 		}
 	}
@@ -223,9 +251,11 @@ func (r *Runner) acceptArgs(t *task, j *Job, args json.RawMessage, last func(str
 	return nil
 }
 
-// insert stores a prepared request as a job, or returns the one that stands for it.
-func (r *Runner) insert(tx Tx, p *prepared, now time.Time) (*Job, error) {
+// insert stores a prepared request as a job, or returns the one that stands for it. Before are the jobs
+// of the requests of the same call that come before it.
+func (r *Runner) insert(tx Tx, p *prepared, before []*Job, now time.Time) (*Job, error) {
 	job := p.job // the transaction may run again
+	job.After = slices.Clone(job.After)
 	job.CreatedAt = now
 	if job.Unique != "" {
 		standing, err := p.unique.standing(tx, job.Unique, now)
@@ -233,14 +263,34 @@ func (r *Runner) insert(tx Tx, p *prepared, now time.Time) (*Job, error) {
 			return standing, err
 		}
 	}
-	state := Queued
-	if job.RunAt.After(now) {
-		state = Scheduled
-	} else {
+	state := job.ready(now)
+	if state == Queued {
 		job.RunAt = now
+	}
+	var blocker *Job
+	if len(job.After) > 0 {
+		var err error
+		blocker, err = r.countPending(tx, &job, func(i int) (*Job, error) {
+			if other := p.links[i]; other >= 0 {
+				return before[other], nil
+			}
+			return tx.Job(job.After[i].Job)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if blocker != nil || job.Pending > 0 {
+			state = Waiting
+		}
 	}
 	if err := r.move(tx, &job, state, now); err != nil {
 		return nil, err
+	}
+	if blocker != nil {
+		job.block(blocker)
+		if err := r.move(tx, &job, Skipped, now); err != nil {
+			return nil, err
+		}
 	}
 	if job.Unique != "" {
 		return &job, tx.SetRecord(spaceUnique, job.Unique, fromID(job.ID))

@@ -113,15 +113,13 @@ func (r *Runner) pruneState(ctx context.Context, state State, end time.Time) (n 
 		var all []*Job
 		keep := make(map[ID]bool)
 		err := r.store.View(ctx, func(tx Tx) (err error) {
-			if all, err = collect(tx.Jobs(q)); err != nil || state != Succeeded {
+			if all, err = collect(tx.Jobs(q)); err != nil {
 				return err
 			}
 			for _, job := range all {
-				id, err := recordID(tx, spaceLast, job.Task)
-				if err != nil {
+				if keep[job.ID], err = needed(tx, job); err != nil {
 					return err
 				}
-				keep[id] = true
 			}
 			return nil
 		})
@@ -169,7 +167,7 @@ func (r *Runner) pruneLogs(ctx context.Context, keep func(class int) (time.Durat
 	for class := range joblog.Classes {
 		age, limited := keep(class)
 		for more := limited; more; {
-			err := r.store.Update(ctx, func(tx Tx) (err error) {
+			err := r.update(ctx, func(tx Tx) (err error) {
 				more, err = pruneLog(tx, class, time.Now().Add(-age), bulk)
 				return err
 			})
@@ -191,4 +189,40 @@ func (r *Runner) anyLog(ctx context.Context) (found bool, err error) {
 		return nil
 	})
 	return found, err
+}
+
+// needed reports whether a job that has ended is to stay however old it is: as the latest success of
+// its task or its definition, because of its result for a job that comes after it, or because its
+// parent waits for others.
+func needed(tx Tx, job *Job) (bool, error) {
+	if job.State == Succeeded {
+		id, err := recordID(tx, spaceLast, job.Task)
+		if err != nil || id == job.ID {
+			return true, err
+		}
+		if job.Definition != "" {
+			r, err := readRuns(tx, job.Definition)
+			if err != nil || r.Last[Succeeded] == job.ID {
+				return true, err
+			}
+		}
+	}
+	if job.Parent != 0 {
+		b, err := broodOf(tx, job)
+		if err != nil {
+			return true, err
+		}
+		if b != nil {
+			parent, err := tx.Job(job.Parent)
+			if err != nil && !errors.Is(err, ErrNotFound) || err == nil && !parent.State.Final() {
+				return true, err
+			}
+		}
+	}
+	if job.Awaited {
+		for _, err := range tx.Jobs(Query{DependsOn: job.ID, States: activeStates(), Limit: 1}) {
+			return true, err
+		}
+	}
+	return false, nil
 }

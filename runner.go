@@ -45,6 +45,10 @@ type Runner struct {
 	flushAt  time.Time         // when to store them; zero if there are none
 	dueAt    time.Time         // when to look for due jobs; zero if there are none
 	pruneAt  time.Time         // when to remove what is too old; zero if not known
+
+	scheduleAt time.Time // when a schedule is due; zero if none is
+	following  bool      // jobs of schedules are being made
+
 	watchers map[ID]map[chan struct{}]bool
 
 	workers sync.WaitGroup
@@ -166,7 +170,7 @@ func (r *Runner) begin(ctx context.Context) error {
 		r.queue(name)
 	}
 	r.active = true
-	r.dueAt, r.pruneAt = time.Now(), time.Now()
+	r.dueAt, r.pruneAt, r.scheduleAt = time.Now(), time.Now(), time.Now()
 	r.lookAgain()
 	return nil
 }
@@ -246,6 +250,9 @@ func (r *Runner) next() time.Time {
 	earliest(r.flushAt)
 	earliest(r.dueAt)
 	earliest(r.pruneAt)
+	if !r.following {
+		earliest(r.scheduleAt)
+	}
 	if !r.told {
 		earliest(time.Now().Add(time.Second))
 	}
@@ -334,7 +341,7 @@ func (r *Runner) abandon() error {
 		a.where = stacks.Of(a.worker())
 	}
 	gaveUp := fmt.Errorf("jobs: gave up on handlers that ignore the end of their context, of job %s", strings.Join(names, ", "))
-	err := r.store.Update(r.base, func(tx Tx) error {
+	err := r.update(r.base, func(tx Tx) error {
 		for _, a := range left {
 			if err := r.giveBack(tx, a, time.Now()); err != nil {
 				return err

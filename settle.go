@@ -66,12 +66,8 @@ func (r *Runner) settle(tx Tx, a *attempt, now time.Time) error {
 	defer func() { a.tried = true }()
 	err := a.change(tx, func(job *Job) error {
 		a.last.apply(job)
-		to := a.decide(job, now)
-		if err := r.move(tx, job, to, now); err != nil {
-			return err
-		}
 		a.saved = job
-		return r.ended(tx, &a.last, job, now)
+		return r.finish(tx, &a.last, job, a.decide(job, now), now)
 	})
 	if errors.Is(err, ErrStale) {
 		a.mu.Lock()
@@ -79,6 +75,9 @@ func (r *Runner) settle(tx Tx, a *attempt, now time.Time) error {
 		a.mu.Unlock()
 		if stored, err := tx.Job(a.id); ended && err == nil && stored.Claims == a.claimed.Claims {
 			a.saved = stored
+			if stored.State.Final() {
+				noteEnd(tx, stored)
+			}
 			return nil
 		}
 		r.opts.Logger.Warn("jobs: the end of an attempt came too late and was refused", "job", a.id, "task", a.task.Name)
@@ -87,33 +86,50 @@ func (r *Runner) settle(tx Tx, a *attempt, now time.Time) error {
 	return err
 }
 
-// ended writes what goes with the end of an attempt: its log, the mark of the latest success, and
-// the jobs it deferred.
-func (r *Runner) ended(tx Tx, u *update, job *Job, now time.Time) error {
+// finish stores the end of an attempt in one piece: the next state of its job, its log, the jobs it has
+// deferred, and those it has spawned, for which the job waits.
+func (r *Runner) finish(tx Tx, u *update, job *Job, to State, now time.Time) error {
 	a := u.attempt
-	if err := writeChunk(tx, a.id, &u.log); err != nil {
+	succeeded := to == Succeeded
+	var spawned [][]prepared
+	if succeeded {
+		if spawned = a.adopt(job); len(spawned) > 0 {
+			to, job.Brood, job.Joining = Waiting, job.Claims, false
+			if err := setOwn(tx, job); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.move(tx, job, to, now); err != nil {
 		return err
 	}
-	if job.State != Succeeded {
-		return nil
-	}
-	if err := tx.SetRecord(spaceLast, job.Task, fromID(job.ID)); err != nil {
+	if err := writeChunk(tx, a.id, &u.log); err != nil || !succeeded {
 		return err
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	for i := range a.deferred {
-		if _, err := r.insert(tx, &a.deferred[i], now); err != nil {
+	deferred := a.deferred
+	a.mu.Unlock()
+	for _, all := range deferred {
+		if _, err := r.insertAll(tx, all, now); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(spawned) == 0 {
+		return nil
+	}
+	if err := r.spawn(tx, job, spawned, now); err != nil || job.State == Waiting {
+		return err
+	}
+	return r.spread(tx, job, Waiting, now)
 }
 
 // decide says what follows from the way the attempt ended.
 func (a *attempt) decide(job *Job, now time.Time) State {
 	if !errors.Is(a.stopped, ErrStopping) {
 		job.Crashes = 0 // it has got to the end of an attempt
+	}
+	if a.err == nil && job.Cancelling && a.spawns() {
+		return Cancelled
 	}
 	if a.err == nil {
 		job.Result, job.Message = a.result, ""
@@ -177,9 +193,10 @@ func due(job *Job, state State, in time.Duration, now time.Time) State {
 
 func kindOf(err error) ErrorKind {
 	var (
-		args   *argsError
-		result *resultError
-		panics *panicError
+		args     *argsError
+		result   *resultError
+		panics   *panicError
+		children *childrenError
 	)
 	switch {
 	case errors.As(err, &args):
@@ -188,6 +205,8 @@ func kindOf(err error) ErrorKind {
 		return ErrorResult
 	case errors.As(err, &panics):
 		return ErrorPanic
+	case errors.As(err, &children):
+		return ErrorChildren
 	}
 	return ErrorReturned
 }
@@ -257,9 +276,6 @@ func Complete(ctx context.Context, tx Tx, result any) error {
 	return a.change(tx, func(job *Job) error {
 		u.apply(job)
 		job.Result, job.Message = encoded, ""
-		if err := a.runner.move(tx, job, Succeeded, now); err != nil {
-			return err
-		}
-		return a.runner.ended(tx, &u, job, now)
+		return a.runner.finish(tx, &u, job, Succeeded, now)
 	})
 }

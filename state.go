@@ -7,8 +7,9 @@ import "slices"
 type State string
 
 const (
-	// Waiting jobs are held by jobs that must end first. They become queued or scheduled when
-	// those have ended, skipped when one of them ended badly, cancelled by Cancel.
+	// Waiting jobs are held by jobs that must end first: those they depend on, or the children
+	// they have spawned. They become queued or scheduled when those have ended, skipped when one
+	// they depend on ended badly, succeeded or failed as their children have, cancelled by Cancel.
 	Waiting State = "waiting"
 	// Scheduled jobs are due in the future, because they were requested so or have snoozed. They
 	// become queued when they are due, cancelled by Cancel.
@@ -28,7 +29,8 @@ const (
 	Failed State = "failed"
 	// Cancelled jobs are final: somebody called Cancel.
 	Cancelled State = "cancelled"
-	// Skipped jobs are final: the handler found nothing to do.
+	// Skipped jobs are final: the handler found nothing to do, or a job they depend on did not
+	// end as needed. In the second case a Retry of that job takes them up again too.
 	Skipped State = "skipped"
 )
 
@@ -48,15 +50,15 @@ var transitions = [...]struct {
 	final bool
 	to    []State
 }{
-	{from: Waiting, to: []State{Queued, Scheduled, Skipped, Cancelled}},
+	{from: Waiting, to: []State{Queued, Scheduled, Succeeded, Failed, Skipped, Cancelled}},
 	{from: Scheduled, to: []State{Queued, Cancelled}},
 	{from: Queued, to: []State{Queued, Scheduled, Running, Failed, Cancelled}},
 	{from: Running, to: []State{Succeeded, Failed, Retrying, Scheduled, Queued, Waiting, Cancelled, Skipped}},
 	{from: Retrying, to: []State{Queued, Cancelled}},
-	{from: Succeeded, final: true, to: []State{Queued}},
-	{from: Failed, final: true, to: []State{Queued}},
-	{from: Cancelled, final: true, to: []State{Queued}},
-	{from: Skipped, final: true, to: []State{Queued}},
+	{from: Succeeded, final: true, to: []State{Queued, Waiting}},
+	{from: Failed, final: true, to: []State{Queued, Waiting}},
+	{from: Cancelled, final: true, to: []State{Queued, Waiting}},
+	{from: Skipped, final: true, to: []State{Queued, Waiting}},
 }
 
 func (s State) index() int {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -21,16 +22,16 @@ import (
 // table says what may follow a state; "" is a job that does not exist yet.
 var table = map[jobs.State][]jobs.State{
 	"":             {jobs.Waiting, jobs.Scheduled, jobs.Queued},
-	jobs.Waiting:   {jobs.Queued, jobs.Scheduled, jobs.Skipped, jobs.Cancelled},
+	jobs.Waiting:   {jobs.Queued, jobs.Scheduled, jobs.Succeeded, jobs.Failed, jobs.Skipped, jobs.Cancelled},
 	jobs.Scheduled: {jobs.Queued, jobs.Cancelled},
 	// Scheduled and Queued by Edit, Failed if the job cannot be run at all.
 	jobs.Queued:    {jobs.Queued, jobs.Scheduled, jobs.Running, jobs.Failed, jobs.Cancelled},
 	jobs.Running:   {jobs.Succeeded, jobs.Failed, jobs.Retrying, jobs.Scheduled, jobs.Queued, jobs.Waiting, jobs.Cancelled, jobs.Skipped},
 	jobs.Retrying:  {jobs.Queued, jobs.Cancelled},
-	jobs.Succeeded: {jobs.Queued},
-	jobs.Failed:    {jobs.Queued},
-	jobs.Cancelled: {jobs.Queued},
-	jobs.Skipped:   {jobs.Queued},
+	jobs.Succeeded: {jobs.Queued, jobs.Waiting},
+	jobs.Failed:    {jobs.Queued, jobs.Waiting},
+	jobs.Cancelled: {jobs.Queued, jobs.Waiting},
+	jobs.Skipped:   {jobs.Queued, jobs.Waiting},
 	"odd":          nil,
 }
 
@@ -46,7 +47,7 @@ func TestState_CanBecome(t *testing.T) {
 			}
 		}
 		known := from != "" && from != "odd"
-		final := known && len(all) == 1
+		final := known && slices.Equal(all, []jobs.State{jobs.Queued, jobs.Waiting})
 		if from.Valid() != known || from.Final() != final {
 			t.Errorf("%q is valid: %t, final: %t", from, from.Valid(), from.Final())
 		}

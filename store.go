@@ -122,6 +122,7 @@ type Query struct {
 	Batch      string // usually with Group; a batch is a label inside a group
 	Definition string
 	Parent     ID
+	DependsOn  ID // the jobs that have this one in After
 	Tag        string
 	Actor      string
 	Unique     string // the unique key, see [Unique]
@@ -146,6 +147,7 @@ func (q *Query) Match(job *Job) bool {
 		(q.Batch == "" || q.Batch == job.Batch) &&
 		(q.Definition == "" || q.Definition == job.Definition) &&
 		(q.Parent == 0 || q.Parent == job.Parent) &&
+		(q.DependsOn == 0 || slices.ContainsFunc(job.After, func(d Dependency) bool { return d.Job == q.DependsOn })) &&
 		(q.Tag == "" || slices.Contains(job.Tags, q.Tag)) &&
 		(q.Actor == "" || q.Actor == job.Actor) &&
 		(q.Unique == "" || q.Unique == job.Unique) &&

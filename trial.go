@@ -31,7 +31,7 @@ func (r *Runner) tryAll(ctx context.Context) error {
 // try runs one job, if it is in line and its queue may be worked on, and waits for its end.
 func (r *Runner) try(ctx context.Context, id ID) error {
 	c := new(claim)
-	err := r.store.Update(ctx, func(tx Tx) error {
+	err := r.update(ctx, func(tx Tx) error {
 		c.jobs = nil
 		job, err := tx.Job(id)
 		if errors.Is(err, ErrNotFound) || err == nil && (job.State != Queued || job.Crashes < solitary) {
@@ -49,11 +49,13 @@ func (r *Runner) try(ctx context.Context, id ID) error {
 		return r.claimOne(tx, c, job, time.Now())
 	})
 	if err != nil || len(c.jobs) == 0 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.doubtful = append(r.doubtful, c.jobs...)
 		return err
 	}
 	r.mu.Lock()
-	a := r.newAttempt(r.queue(c.jobs[0].Queue), c.jobs[0])
-	r.running[id] = a
+	a := r.takeOn(r.queue(c.jobs[0].Queue), c.jobs[0])
 	r.hire(a.queue) <- a
 	r.mu.Unlock()
 	for {

@@ -47,7 +47,7 @@ func (r *Runner) Watch(ctx context.Context, id ID) iter.Seq2[*Job, error] {
 			rest := watchEvery - time.Since(shown)
 			moved := last == nil || job.State != last.State || job.Claims != last.Claims ||
 				job.Cancelling != last.Cancelling || job.Generation != last.Generation
-			if moved || rest <= 0 && (job.Version != last.Version || !reflect.DeepEqual(job.Progress, last.Progress)) {
+			if moved || rest <= 0 && (job.Version != last.Version || !reflect.DeepEqual(job.Progress, last.Progress) || !reflect.DeepEqual(job.Children, last.Children)) {
 				if !yield(job, nil) {
 					return
 				}
@@ -56,36 +56,12 @@ func (r *Runner) Watch(ctx context.Context, id ID) iter.Seq2[*Job, error] {
 			if job.State.Final() {
 				return
 			}
-			if err := r.await(ctx, id, wake, rest); err != nil {
+			if err := r.await(ctx, job, wake, rest); err != nil {
 				yield(nil, err)
 				return
 			}
 		}
 	}
-}
-
-// await waits for a change of a job, or for the time to show its progress: when rest of a wait is
-// left, or, while the job runs in this process, after a whole one.
-func (r *Runner) await(ctx context.Context, id ID, wake <-chan struct{}, rest time.Duration) error {
-	r.mu.Lock()
-	running := r.running[id] != nil
-	r.mu.Unlock()
-	tick := r.poll()
-	if running || rest > 0 {
-		if rest <= 0 {
-			rest = watchEvery
-		}
-		timer := time.NewTimer(rest)
-		defer timer.Stop()
-		tick = timer.C
-	}
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-wake:
-	case <-tick:
-	}
-	return nil
 }
 
 // watch returns a channel that gets a value after each commit that changed the job, until stop.

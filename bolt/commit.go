@@ -267,32 +267,32 @@ func fail(batch []*call, err error) {
 
 // commit flushes and commits a batch and tells the subscribers.
 func (s *Store) commit(btx *bbolt.Tx, id int, tx *kv.Tx) (err error) {
+	var told *delivery
 	defer func() {
 		// bbolt panics when it meets pages that make no sense.
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: %v", ErrCorrupt, r)
 		}
 		if err != nil {
-			s.deliveries.drop(id)
+			s.deliveries.drop(told)
 			err = fmt.Errorf("bolt: committing to %s: %w", s.db.Path(), err)
 		}
 	}()
 	if err := tx.Flush(); err != nil {
 		return err
 	}
-	s.deliveries.announce(id, tx.Changes())
+	told = s.deliveries.announce(id, tx.Changes())
 	if err := btx.Commit(); err != nil {
-		s.doubt(id, tx.Changes())
+		s.doubt()
 		return err
 	}
-	s.deliveries.committed(id)
+	s.deliveries.committed(told)
 	return nil
 }
 
 // doubt tells the subscribers of a commit that has failed after it had happened: when the sync of the
 // meta page fails, everything is written and seen by the next transaction.
-func (s *Store) doubt(id int, changes []jobs.Change) {
-	s.deliveries.announce(id, slices.Clone(changes))
+func (s *Store) doubt() {
 	btx, err := s.db.Begin(true)
 	if err != nil {
 		return

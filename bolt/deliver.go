@@ -62,25 +62,27 @@ func (d *deliveries) deliver() {
 }
 
 // announce leaves what the transaction is about to commit. After it, committed or drop must be
-// called.
-func (d *deliveries) announce(id int, changes []jobs.Change) {
+// called with what it returns: the ID will not do, because what follows a failed commit, such as a
+// transaction of the host that is at work already, has the same one.
+func (d *deliveries) announce(id int, changes []jobs.Change) *delivery {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.open = &delivery{id: id, changes: changes}
+	return d.open
 }
 
-func (d *deliveries) committed(id int) {
+func (d *deliveries) committed(o *delivery) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.open != nil && d.open.id == id {
+	if d.open == o {
 		d.deliver()
 	}
 }
 
-func (d *deliveries) drop(id int) {
+func (d *deliveries) drop(o *delivery) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.open != nil && d.open.id == id {
+	if d.open == o {
 		d.open = nil
 	}
 }
@@ -102,11 +104,7 @@ func (d *deliveries) host(btx *bbolt.Tx, name []byte) jobs.Tx {
 	o.handle = kv.NewHandle(&o.tx)
 	d.open = o
 	btx.OnCommit(func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.open == o {
-			d.deliver()
-		}
+		d.committed(o)
 		o.handle.End()
 	})
 	return o.handle

@@ -34,6 +34,9 @@ func fullJob() *jobs.Job {
 		Meta: map[string]string{"k": "v", "empty": "", "": "no key"}, Actor: "user:ada",
 		Unique: "one of a kind", Parent: 17, Definition: "nightly", MaxAttempts: 25,
 		Timeout: 90 * time.Second, Deadline: at(9), CreatedAt: at(1), Generation: 2,
+		After: []jobs.Dependency{{Name: "crawl", Job: 3, Need: jobs.NeedAll}, {Job: 1 << 40}}, Each: "crawl#/files",
+		ParentClaim: 3, ChildPolicy: jobs.NeedEnd, Due: at(6), Pending: 2, Awaited: true, Blocker: 5, Brood: 4, Joining: true,
+		CheckpointVersion: 2,
 
 		State: jobs.Retrying, Attempt: 2, Claims: 5, Crashes: 1, Snoozes: 4, Logged: 7, Session: 1 << 40,
 		RunAt: at(8), StartedAt: at(3), FinishedAt: at(4), UpdatedAt: at(5),

@@ -355,6 +355,7 @@ func ask(job, src *jobs.Job) {
 	job.Group, job.Batch, job.Tags, job.Meta = src.Group, src.Batch, src.Tags, src.Meta
 	job.Actor, job.Unique, job.Parent, job.Definition = src.Actor, src.Unique, src.Parent, src.Definition
 	job.MaxAttempts, job.Timeout, job.Deadline = src.MaxAttempts, src.Timeout, src.Deadline
+	job.After, job.Each, job.ParentClaim, job.ChildPolicy, job.Due = src.After, src.Each, src.ParentClaim, src.ChildPolicy, src.Due
 	job.CreatedAt, job.Generation = src.CreatedAt, src.Generation
 }
 

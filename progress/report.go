@@ -15,6 +15,9 @@ type Report struct {
 	// Current is the count, Total what it will be in the end, or 0 if that is not known.
 	Current int64 `json:"current"`
 	Total   int64 `json:"total,omitempty"`
+	// Underway is what is done of units that are not complete, such as the jobs that run among
+	// Total children of a job.
+	Underway float64 `json:"underway,omitempty"`
 	// Base is what was done before Started, such as by an earlier attempt.
 	Base int64 `json:"base,omitempty"`
 	// Open marks a sum to which a node without a total contributes: Total may yet grow.
@@ -71,7 +74,7 @@ func (r *Report) Fraction() (f float64, ok bool) {
 	if r == nil || r.Total <= 0 || r.Open {
 		return 0, false
 	}
-	return min(max(float64(r.Current)/float64(r.Total), 0), 1), true
+	return min(max((float64(r.Current)+r.Underway)/float64(r.Total), 0), 1), true
 }
 
 // Done reports whether the count has reached a known total. That is not the end of the job, and a
@@ -87,7 +90,7 @@ func (r *Report) Rate() float64 {
 		return 0
 	}
 	took := r.Updated.Sub(r.Started)
-	done := float64(r.Current) - float64(r.Base)
+	done := float64(r.Current) + r.Underway - float64(r.Base)
 	if r.Started.IsZero() || took < time.Second/10 || done <= 0 {
 		return 0
 	}
@@ -104,7 +107,7 @@ func (r *Report) Remaining() (d time.Duration, ok bool) {
 	if _, known := r.Fraction(); !known || rate == 0 {
 		return 0, false
 	}
-	seconds := (float64(r.Total) - float64(r.Current)) / rate
+	seconds := max(float64(r.Total)-float64(r.Current)-r.Underway, 0) / rate
 	if seconds > math.MaxInt64/float64(2*time.Second) { // a century and a half
 		return 0, false
 	}

@@ -34,6 +34,8 @@ type Config struct {
 	Seq      int
 	Warnings int
 	Errors   int
+	// Mask hides secrets in texts; nil if there are none.
+	Mask func(string) string
 	// Tell is called when there is something to store, soon or now. No lock is held.
 	Tell func(now bool)
 }
@@ -111,6 +113,9 @@ func (h *handler) Enabled(ctx context.Context, level slog.Level) bool {
 func (h *handler) keeps(level slog.Level) bool { return level >= h.log.config.Level.Level() }
 
 func (h *handler) Handle(ctx context.Context, rec slog.Record) error {
+	if mask := h.log.config.Mask; mask != nil {
+		rec = masked(rec, mask)
+	}
 	if h.keeps(rec.Level) {
 		h.log.add(rec, h.encode(ctx, rec))
 	}
@@ -121,6 +126,9 @@ func (h *handler) Handle(ctx context.Context, rec slog.Record) error {
 }
 
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	if mask := h.log.config.Mask; mask != nil {
+		attrs = maskedAttrs(attrs, mask)
+	}
 	return newHandler(h.log, h.host.WithAttrs(attrs), func(in slog.Handler) slog.Handler { return h.derive(in).WithAttrs(attrs) })
 }
 

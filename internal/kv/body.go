@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -24,6 +25,11 @@ const (
 	bodyMaxAttempts
 	bodyTimeout
 	bodyDeadline
+	bodyAfter // one for each
+	bodyEach
+	bodyParentClaim
+	bodyChildPolicy
+	bodyDue
 )
 
 // maxInline is the size up to which a body is kept in the value of the header. That saves a key when
@@ -54,7 +60,22 @@ func appendBody(b []byte, job *jobs.Job) []byte {
 	b = appendBytesField(b, bodyDefinition, job.Definition)
 	b = appendIntField(b, bodyMaxAttempts, int64(job.MaxAttempts))
 	b = appendIntField(b, bodyTimeout, int64(job.Timeout))
-	return appendTimeField(b, bodyDeadline, job.Deadline)
+	b = appendTimeField(b, bodyDeadline, job.Deadline)
+	for i := range job.After {
+		b = appendDependency(append(b, bodyAfter), &job.After[i])
+	}
+	b = appendBytesField(b, bodyEach, job.Each)
+	b = appendIntField(b, bodyParentClaim, int64(job.ParentClaim))
+	b = appendBytesField(b, bodyChildPolicy, string(job.ChildPolicy))
+	return appendTimeField(b, bodyDue, job.Due)
+}
+
+// appendDependency appends a dependency, with its length before it.
+func appendDependency(b []byte, d *jobs.Dependency) []byte {
+	var buf [binary.MaxVarintLen64]byte
+	id := binary.AppendUvarint(buf[:0], uint64(d.Job))
+	b = appendUvarint(b, len(id)+uvarintSize(len(d.Name))+len(d.Name)+len(d.Need))
+	return append(appendString(append(b, id...), d.Name), d.Need...)
 }
 
 // decodeBody sets the fields of job that a body holds.
@@ -99,6 +120,18 @@ func decodeBody(data []byte, job *jobs.Job) error {
 			job.Timeout = time.Duration(p.varint())
 		case bodyDeadline:
 			job.Deadline = p.time()
+		case bodyAfter:
+			d := jobs.Dependency{Job: jobs.ID(p.uvarint()), Name: string(p.bytes())}
+			d.Need = jobs.Need(p.string())
+			job.After = append(job.After, d)
+		case bodyEach:
+			job.Each = jobs.Ref(p.string())
+		case bodyParentClaim:
+			job.ParentClaim = int(p.varint())
+		case bodyChildPolicy:
+			job.ChildPolicy = jobs.Need(p.string())
+		case bodyDue:
+			job.Due = p.time()
 		default:
 			continue
 		}
@@ -118,6 +151,10 @@ const (
 	tailProgress
 	tailSnoozes
 	tailLogged
+	tailPending
+	tailBlocker
+	tailBrood
+	tailCheckpointVersion
 )
 
 // The fields of an AttemptError.
@@ -146,6 +183,10 @@ func appendTail(b []byte, job *jobs.Job) ([]byte, error) {
 	b = appendIntField(b, tailLoggedErrors, int64(job.LoggedErrors))
 	b = appendIntField(b, tailSnoozes, int64(job.Snoozes))
 	b = appendIntField(b, tailLogged, int64(job.Logged))
+	b = appendIntField(b, tailPending, int64(job.Pending))
+	b = appendUintField(b, tailBlocker, uint64(job.Blocker))
+	b = appendIntField(b, tailBrood, int64(job.Brood))
+	b = appendIntField(b, tailCheckpointVersion, int64(job.CheckpointVersion))
 	for _, key := range sortedKeys(job.Counters) {
 		var buf [10]byte
 		n := appendVarint(buf[:0], job.Counters[key])
@@ -200,6 +241,14 @@ func decodeTail(data []byte, job *jobs.Job) error {
 			job.Snoozes = int(p.varint())
 		case tailLogged:
 			job.Logged = int(p.varint())
+		case tailPending:
+			job.Pending = int(p.varint())
+		case tailBlocker:
+			job.Blocker = jobs.ID(p.uvarint())
+		case tailBrood:
+			job.Brood = int(p.varint())
+		case tailCheckpointVersion:
+			job.CheckpointVersion = int(p.varint())
 		case tailCounter:
 			if job.Counters == nil {
 				job.Counters = make(map[string]int64)

@@ -49,6 +49,12 @@ func jobOf(t *rapid.T) *jobs.Job {
 		MaxAttempts: rapid.Int().Draw(t, "attempts"), Timeout: time.Duration(rapid.Int64().Draw(t, "timeout")),
 		Deadline: timeOf(t, "deadline"), CreatedAt: timeOf(t, "created"), Generation: rapid.Int().Draw(t, "generation"),
 
+		Each: jobs.Ref(rapid.String().Draw(t, "each")), ParentClaim: rapid.Int().Draw(t, "parent claim"),
+		ChildPolicy: jobs.Need(rapid.String().Draw(t, "policy")), Due: timeOf(t, "due"),
+		Pending: rapid.Int().Draw(t, "pending"), Awaited: rapid.Bool().Draw(t, "awaited"),
+		Blocker: jobs.ID(rapid.Uint64().Draw(t, "blocker")), Brood: rapid.Int().Draw(t, "brood"),
+		Joining: rapid.Bool().Draw(t, "joining"), CheckpointVersion: rapid.Int().Draw(t, "checkpoint version"),
+
 		State:   rapid.SampledFrom(jobs.States()).Draw(t, "state"),
 		Attempt: rapid.Int().Draw(t, "attempt"), Claims: rapid.Int().Draw(t, "claims"),
 		Crashes: rapid.Int().Draw(t, "crashes"), Session: rapid.Uint64().Draw(t, "session"),
@@ -64,6 +70,9 @@ func jobOf(t *rapid.T) *jobs.Job {
 			job.Meta, job.Counters = map[string]string{}, map[string]int64{}
 		}
 		job.Tags = append(job.Tags, label("tag")(t))
+		job.After = append(job.After, jobs.Dependency{
+			Name: rapid.String().Draw(t, "name"), Job: jobs.ID(rapid.Uint64().Draw(t, "before")), Need: jobs.Need(rapid.String().Draw(t, "need")),
+		})
 		job.Meta[rapid.String().Draw(t, "key")] = rapid.String().Draw(t, "value")
 		job.Counters[rapid.String().Draw(t, "counter")] = rapid.Int64().Draw(t, "count")
 		job.Errors = append(job.Errors, jobs.AttemptError{

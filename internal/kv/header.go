@@ -39,7 +39,9 @@ const (
 	flagCancelling = 1 << iota
 	flagPartial
 	flagTail
-	flagsKnown = flagCancelling | flagPartial | flagTail
+	flagAwaited
+	flagJoining
+	flagsKnown = flagCancelling | flagPartial | flagTail | flagAwaited | flagJoining
 )
 
 // states gives each state its number in stored bytes, which never changes.
@@ -84,6 +86,12 @@ func (h *header) setHappened(job *jobs.Job) {
 	}
 	if job.Partial {
 		h.flags |= flagPartial
+	}
+	if job.Awaited {
+		h.flags |= flagAwaited
+	}
+	if job.Joining {
+		h.flags |= flagJoining
 	}
 	h.attempt, h.claims, h.crashes, h.session = job.Attempt, job.Claims, job.Crashes, job.Session
 	h.runAt, h.started, h.finished, h.updated = job.RunAt, job.StartedAt, job.FinishedAt, job.UpdatedAt
@@ -165,6 +173,8 @@ func (h *header) fill(job *jobs.Job, labels *jobs.Labels, line string) {
 	job.RunAt, job.StartedAt, job.FinishedAt, job.UpdatedAt = h.runAt, h.started, h.finished, h.updated
 	job.Cancelling = h.flags&flagCancelling != 0
 	job.Partial = h.flags&flagPartial != 0
+	job.Awaited = h.flags&flagAwaited != 0
+	job.Joining = h.flags&flagJoining != 0
 	job.Line, job.Stamp = line, h.stamp
 	job.Version = h.version
 }

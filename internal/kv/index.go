@@ -48,6 +48,7 @@ const (
 	labelBatch      = 'b'
 	labelDefinition = 'd'
 	labelParent     = 'p'
+	labelAfter      = 'a'
 	labelTag        = '#'
 )
 
@@ -59,7 +60,8 @@ func appendLabel(b []byte, kind byte, labels ...string) []byte {
 	return b
 }
 
-func appendParent(b []byte, parent jobs.ID) []byte { return appendID(append(b, labelParent), parent) }
+// appendOther appends a label that is another job: the parent, or one that comes before.
+func appendOther(b []byte, kind byte, other jobs.ID) []byte { return appendID(append(b, kind), other) }
 
 // A keyList holds keys in one piece of memory.
 type keyList struct {
@@ -111,8 +113,15 @@ func (l *keyList) labels(job *jobs.Job, id jobs.ID) {
 		l.end(id)
 	}
 	if job.Parent != 0 {
-		l.buf = appendParent(l.buf, job.Parent)
+		l.buf = appendOther(l.buf, labelParent, job.Parent)
 		l.end(id)
+	}
+	for i := range job.After {
+		other := job.After[i].Job
+		if !slices.ContainsFunc(job.After[:i], func(d jobs.Dependency) bool { return d.Job == other }) {
+			l.buf = appendOther(l.buf, labelAfter, other)
+			l.end(id)
+		}
 	}
 	for i, tag := range job.Tags {
 		if !slices.Contains(job.Tags[:i], tag) {

@@ -91,7 +91,10 @@ func (tx *Tx) planLabels(q *jobs.Query, best *plan) error {
 		probe(appendLabel(nil, labelDefinition, q.Definition))
 	}
 	if q.Parent != 0 {
-		probe(appendParent(nil, q.Parent))
+		probe(appendOther(nil, labelParent, q.Parent))
+	}
+	if q.DependsOn != 0 {
+		probe(appendOther(nil, labelAfter, q.DependsOn))
 	}
 	if q.Tag != "" {
 		probe(appendLabel(nil, labelTag, q.Tag))

@@ -128,7 +128,7 @@ func newFilter(q *jobs.Query) (*filter, error) {
 		}
 	}
 	f.plain = q.Task == "" && q.Queue == "" && q.Group == "" && q.Batch == "" && q.Definition == "" &&
-		q.Parent == 0 && q.Tag == "" && q.Actor == "" && q.Unique == "" &&
+		q.Parent == 0 && q.DependsOn == 0 && q.Tag == "" && q.Actor == "" && q.Unique == "" &&
 		q.CreatedFrom.IsZero() && q.CreatedTo.IsZero()
 	return f, nil
 }

@@ -144,7 +144,7 @@ func (w *witness) watch(path string, d time.Duration, env ...string) error {
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := start(cmd); err != nil {
 		return err
 	}
 	begun := d.Milliseconds()%4 == 0 // otherwise the time is that since it has begun to work

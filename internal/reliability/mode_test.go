@@ -1,9 +1,12 @@
 package reliability_test
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"strconv"
+	"sync"
 	"testing"
 )
 
@@ -33,4 +36,28 @@ func seedOf(t *testing.T) uint64 {
 	}
 	t.Logf("JOBS_SEED=%d", seed)
 	return seed
+}
+
+// forks is held while a process is started, and where a file is opened again in a bubble. Until a new
+// process has begun it holds the locks of all files that are open, and in a bubble the time that an
+// Open waits for a lock passes at once.
+var forks sync.Mutex
+
+// start starts a process.
+func start(cmd *exec.Cmd) error {
+	forks.Lock()
+	defer forks.Unlock()
+	return cmd.Start()
+}
+
+// command runs a command and returns what it says.
+func command(name string, args ...string) ([]byte, error) {
+	cmd := exec.Command(name, args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	return out.Bytes(), err
 }

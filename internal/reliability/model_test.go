@@ -4,96 +4,307 @@ package reliability_test
 
 import (
 	"cmp"
-	"context"
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
-	"log/slog"
-	"maps"
-	"path/filepath"
 	"slices"
-	"testing"
-	"testing/synctest"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/embedjobs/jobs"
-	"github.com/embedjobs/jobs/bolt"
-	"github.com/embedjobs/jobs/jobstest"
-	"github.com/embedjobs/jobs/memory"
 )
 
-// A model is what package jobs should do, in the simplest words: a list of jobs, a set of paused
-// queues, and the handlers' answers. It knows nothing of commits, indexes, lines and clocks.
+// A model is what package jobs should do, in simple words: a list of jobs, the settings of queues, the
+// handlers' answers, and what a crash does. It knows nothing of commits, indexes and wake-ups.
 type model struct {
+	now    time.Duration // since the beginning
 	jobs   []*modelJob
-	paused map[string]bool
+	queues map[string]*modelQueue
+
+	// Fair lines. A line is a queue and a priority.
+	clock map[string]uint64 // just after the greatest stamp of the line that was claimed
+	turn  map[string]uint64 // line and group → the latest stamp
+
+	// Jobs that were there at too many crashes run one by one before all others, at the next start.
+	marked map[jobs.ID]bool
+	trials []*modelJob // of this start
+	trial  *modelJob   // runs
+	active bool        // the trials are over
+}
+
+type modelQueue struct {
+	paused              bool
+	workers, groupLimit int
+	every               time.Duration // between two starts; 0 is no limit
+	startAt             time.Duration // of the next one
 }
 
 // A modelJob is a job of the model. What its handler does at each attempt is written in plan.
 type modelJob struct {
 	id       jobs.ID
-	plan     string // one letter for each attempt: s, e, f, z, k or w
+	plan     string // one letter for each attempt: s, e, f, z, k, w or h
 	queue    string
 	group    string
 	unique   string
 	title    string
 	state    jobs.State
 	attempt  int
-	runs     int // how often the handler was called since Retry
-	dueIn    time.Duration
-	max      int
-	gone     bool
+	runs     int           // how often the handler was called
+	at       time.Duration // when it is due, or its handler returns; 0 if it does not
+	stamp    uint64
 	priority int
+	limit    int // of attempts
+	crashes  int
+	errors   int
+	gone     bool
 }
 
-const modelAttempts = 3
+const modelRate = 0.0211361
+
+var modelQueues = []jobs.Queue{
+	{Name: "default", Workers: 1000},
+	{Name: "other", Workers: 1000, GroupLimit: 1000},
+	{Name: "narrow", Workers: 3, GroupLimit: 2}, // the only one with handlers that do not return at once
+	{Name: "rated", Workers: 1000, Rate: modelRate, Burst: 1},
+}
+
+func newModel() *model {
+	m := &model{
+		queues: make(map[string]*modelQueue), clock: make(map[string]uint64), turn: make(map[string]uint64),
+		marked: make(map[jobs.ID]bool), active: true,
+	}
+	for _, q := range modelQueues {
+		m.queues[q.Name] = &modelQueue{workers: q.Workers, groupLimit: q.GroupLimit}
+		if q.Rate > 0 {
+			m.queues[q.Name].every = time.Duration(float64(time.Second) / q.Rate)
+		}
+	}
+	return m
+}
+
+// after returns how long a job waits or works. The times of two jobs are never the same, so that what
+// happens at one time has an order.
+func after(d time.Duration, id jobs.ID) time.Duration { return d + time.Duration(id)*1_000_003 }
 
 // settle lets everything happen that happens by itself, while d passes.
 func (m *model) settle(d time.Duration) {
-	for _, j := range m.jobs {
-		left := d
-		for !j.gone && !j.state.Final() && j.state != jobs.Running {
-			if j.state != jobs.Queued {
-				if j.dueIn > left {
-					j.dueIn -= left
-					break
-				}
-				left -= j.dueIn
-				j.state, j.dueIn = jobs.Queued, 0
+	end := m.now + d
+	for {
+		m.react()
+		next := end + 1
+		for _, j := range m.jobs {
+			if !j.gone && j.at > m.now && (j.state == jobs.Running || m.active && !j.state.Final() && j.state != jobs.Queued) {
+				next = min(next, j.at)
 			}
-			if m.paused[j.queue] {
-				break
+		}
+		for _, q := range m.queues {
+			if m.active && q.startAt > m.now {
+				next = min(next, q.startAt)
 			}
-			m.run(j)
+		}
+		if next > end {
+			m.now = end
+			return
+		}
+		m.now = next
+		for _, j := range m.jobs {
+			if !j.gone && j.state == jobs.Running && j.at == m.now {
+				j.state, j.at, j.crashes = jobs.Succeeded, 0, 0
+			}
 		}
 	}
+}
+
+// react does what is to be done now.
+func (m *model) react() {
+	if !m.active && !m.try() {
+		return
+	}
+	var due []*modelJob
+	for _, j := range m.jobs {
+		if !j.gone && (j.state == jobs.Scheduled || j.state == jobs.Retrying) && j.at <= m.now {
+			due = append(due, j)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b *modelJob) int { return cmp.Compare(a.at, b.at) })
+	for _, j := range due {
+		m.enqueue(j)
+	}
+	for claimed := true; claimed; {
+		claimed = false
+		for name, q := range m.queues {
+			for _, j := range m.claim(name, q) {
+				claimed = true
+				m.run(j)
+			}
+		}
+	}
+}
+
+// enqueue gives a job its place in line: the groups take turns.
+func (m *model) enqueue(j *modelJob) {
+	j.state, j.at = jobs.Queued, 0
+	j.stamp = m.clock[j.line()]
+	if last, ok := m.turn[j.line()+j.group]; ok {
+		j.stamp = max(j.stamp, last+1)
+	}
+	m.turn[j.line()+j.group] = j.stamp
+}
+
+func (j *modelJob) line() string { return fmt.Sprint(j.queue, " ", j.priority, " ") }
+
+// claim returns the jobs of a queue that start now.
+func (m *model) claim(name string, q *modelQueue) (claimed []*modelJob) {
+	n, suspect, groups := q.workers, false, make(map[string]int)
+	var line []*modelJob
+	for _, j := range m.jobs {
+		switch {
+		case j.gone:
+		case j.state == jobs.Running:
+			suspect = suspect || j.crashes >= 2
+			if j.queue == name {
+				n--
+				groups[j.group]++
+			}
+		case j.state == jobs.Queued && j.queue == name:
+			line = append(line, j)
+		}
+	}
+	if q.every > 0 && n > 0 {
+		n = 1
+		if q.startAt > m.now {
+			n = 0
+		}
+	}
+	if q.paused {
+		return nil
+	}
+	slices.SortStableFunc(line, func(a, b *modelJob) int {
+		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.stamp, b.stamp), cmp.Compare(a.id, b.id))
+	})
+	for _, j := range line {
+		switch {
+		case len(claimed) >= n:
+		case j.crashes >= 2 && suspect:
+		case q.groupLimit > 0 && j.group != "" && groups[j.group] >= q.groupLimit:
+		default:
+			claimed = append(claimed, j)
+			groups[j.group]++
+			suspect = suspect || j.crashes >= 2
+			m.clock[j.line()] = max(m.clock[j.line()], j.stamp+1)
+		}
+	}
+	if len(claimed) > 0 {
+		q.startAt = m.now + q.every
+	}
+	return claimed
 }
 
 // run has the handler of a job called once.
 func (m *model) run(j *modelJob) {
 	j.attempt++
 	j.runs++
-	switch step := j.plan[min(j.runs, len(j.plan))-1]; step {
+	step := j.plan[min(j.runs, len(j.plan))-1]
+	if step != 'w' && step != 'h' {
+		j.crashes = 0
+	}
+	switch step {
 	case 's':
 		j.state = jobs.Succeeded
 	case 'k':
 		j.state = jobs.Skipped
 	case 'f':
 		j.state = jobs.Failed
+		j.errors++
 	case 'e':
-		j.state, j.dueIn = jobs.Retrying, time.Minute
-		if j.attempt >= j.max {
-			j.state = jobs.Failed
+		j.state, j.at = jobs.Retrying, m.now+after(time.Minute, j.id)
+		j.errors++
+		if j.attempt >= j.limit {
+			j.state, j.at = jobs.Failed, 0
 		}
 	case 'z':
-		j.state, j.dueIn = jobs.Scheduled, time.Hour
+		j.state, j.at = jobs.Scheduled, m.now+after(time.Hour, j.id)
 		j.attempt--
 	case 'w':
 		j.state = jobs.Running
+	case 'h':
+		j.state, j.at = jobs.Running, m.now+after(holdFor, j.id)
 	}
+}
+
+// try runs the jobs on trial, and reports whether all others may run.
+func (m *model) try() bool {
+	for m.trial == nil || m.trial.gone || m.trial.state != jobs.Running {
+		m.trial = nil
+		if len(m.trials) == 0 {
+			m.active = true
+			return true
+		}
+		j := m.trials[0]
+		m.trials = m.trials[1:]
+		switch {
+		case j.gone || j.state != jobs.Queued || j.crashes < 4:
+			delete(m.marked, j.id)
+		case !m.queues[j.queue].paused:
+			delete(m.marked, j.id)
+			m.trial = j
+			m.run(j)
+		}
+	}
+	return false
+}
+
+// stop is an orderly end. What ran is queued again, and that attempt does not count.
+func (m *model) stop() {
+	for _, j := range m.running() {
+		j.state, j.at = jobs.Queued, 0
+		j.attempt--
+	}
+}
+
+// crash is the end of a process. What ran is queued again, and that attempt counts; a job that alone
+// can have been to blame fails when it was its last one.
+func (m *model) crash() {
+	running := m.running()
+	fresh := 0
+	for _, j := range running {
+		if j.crashes < 2 {
+			fresh++
+		}
+	}
+	for _, j := range running {
+		blamed := len(running) == 1 || j.crashes >= 2 && fresh == 0
+		j.crashes++
+		j.errors++
+		j.at = 0
+		if blamed && j.attempt >= j.limit {
+			j.state = jobs.Failed
+			continue
+		}
+		j.state = jobs.Queued
+		if j.crashes >= 4 {
+			m.marked[j.id] = true
+		}
+	}
+}
+
+// start is the start of a process.
+func (m *model) start() {
+	m.active, m.trial, m.trials = false, nil, nil
+	for _, j := range m.jobs {
+		if m.marked[j.id] {
+			m.trials = append(m.trials, j)
+		}
+	}
+	for _, q := range m.queues {
+		q.startAt = 0
+	}
+}
+
+func (m *model) running() (all []*modelJob) {
+	for _, j := range m.jobs {
+		if !j.gone && j.state == jobs.Running {
+			all = append(all, j)
+		}
+	}
+	return all
 }
 
 func (m *model) find(id jobs.ID) *modelJob {
@@ -113,371 +324,4 @@ func (m *model) holder(key string) *modelJob {
 		}
 	}
 	return nil
-}
-
-// An implementation is compared with the model.
-type implementation struct {
-	name   string
-	open   func() jobs.Store
-	lasts  bool // what is stored outlives a crash
-	store  jobs.Store
-	runner *jobs.Runner
-	stop   func() error
-}
-
-// planned is what the handler of the model's task does.
-func planned(ctx context.Context, job *jobs.Job, runs map[jobs.ID]int) error {
-	runs[job.ID]++
-	plan := job.Meta["plan"]
-	switch plan[min(runs[job.ID], len(plan))-1] {
-	case 'k':
-		return jobs.Skip("nothing to do")
-	case 'f':
-		return jobs.Fail(errors.New("no"))
-	case 'e':
-		return jobs.RetryIn(time.Minute, errors.New("not now"))
-	case 'z':
-		return jobs.Snooze(time.Hour, "later")
-	case 'w':
-		<-ctx.Done()
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
-func (s *implementation) start(t *rapid.T, runs func(ctx context.Context, job *jobs.Job) error) {
-	s.store = s.open()
-	var reg jobs.Registry
-	reg.Handle(jobs.Task{Name: "task", MaxAttempts: modelAttempts}, func(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
-		return nil, runs(ctx, jobs.Current(ctx))
-	})
-	var err error
-	s.runner, err = jobs.NewRunner(s.store, &reg, &jobs.Options{
-		Workers: 1000, Logger: slog.New(slog.DiscardHandler), Grace: -1, KeepEvents: 1000 * time.Hour,
-		Queues: []jobs.Queue{{Name: "limited", Workers: 1000, GroupLimit: 1000}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.runner.Run(ctx) }()
-	s.stop = func() error {
-		cancel()
-		return <-done
-	}
-}
-
-// TestModel drives both stores and a model with the same random operations and compares every
-// answer. Stops and starts between them are those of an orderly shutdown and of memory's only
-// store; crashes are TestPowerCut's and TestKill's.
-func TestModel(t *testing.T) {
-	t.Parallel()
-	dir := memoryDir(t)
-	n := 0
-	setRapid(t, "checks", fmt.Sprint(scale(25, 300, 2_000)))
-	rapid.Check(t, func(rt *rapid.T) {
-		n++
-		path := filepath.Join(dir, fmt.Sprint(n, ".db"))
-		var failed any // rapid stops a test by a panic, which must not get past the bubble
-		synctest.Test(t, func(*testing.T) {
-			defer func() { failed = recover() }()
-			compare(rt, path)
-		})
-		switch text := fmt.Sprintf("%T", failed); {
-		case text == "rapid.stopTest":
-			rt.Fatal(failed)
-		case failed != nil:
-			panic(failed)
-		}
-	})
-}
-
-// setRapid sets a flag of rapid, unless it was given.
-func setRapid(t *testing.T, name, value string) {
-	t.Helper()
-	flag.Visit(func(f *flag.Flag) {
-		if f.Name == "rapid."+name {
-			value = f.Value.String()
-		}
-	})
-	if err := flag.Set("rapid."+name, value); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// compare is one sequence of operations.
-func compare(t *rapid.T, path string) {
-	inMemory := memory.New()
-	subjects := []*implementation{
-		{name: "memory", open: func() jobs.Store { return inMemory }},
-		{name: "bolt", lasts: true, open: func() jobs.Store {
-			s, err := bolt.Open(path, &bolt.Options{NoSync: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		}},
-	}
-	c := &comparison{t: t, subjects: subjects, model: model{paused: make(map[string]bool)}}
-	for _, s := range subjects {
-		runs := make(map[jobs.ID]int)
-		c.runs = append(c.runs, runs)
-		c.start(s, runs)
-	}
-	defer func() {
-		for _, s := range subjects {
-			if err := errors.Join(s.stop(), s.store.Close()); err != nil {
-				t.Errorf("%s: %v", s.name, err)
-			}
-		}
-	}()
-	t.Repeat(map[string]func(*rapid.T){
-		"enqueue": c.enqueue,
-		"cancel":  c.cancel,
-		"retry":   c.retry,
-		"edit":    c.edit,
-		"delete":  c.remove,
-		"pause":   c.pause,
-		"wait":    c.wait,
-		"reopen":  c.reopen,
-		"":        c.agree,
-	})
-}
-
-type comparison struct {
-	t        *rapid.T
-	subjects []*implementation
-	runs     []map[jobs.ID]int
-	model    model
-}
-
-func (c *comparison) start(s *implementation, runs map[jobs.ID]int) {
-	lock := make(chan struct{}, 1)
-	s.start(c.t, func(ctx context.Context, job *jobs.Job) error {
-		lock <- struct{}{}
-		mine := maps.Clone(runs)
-		runs[job.ID]++
-		<-lock
-		return planned(ctx, job, mine)
-	})
-	synctest.Wait()
-}
-
-// same has all subjects do something, and compares whether they fail with what the model says.
-func (c *comparison) same(t *rapid.T, what string, want error, do func(r *jobs.Runner) error) {
-	t.Helper()
-	for _, s := range c.subjects {
-		if err := do(s.runner); !errors.Is(err, want) {
-			t.Fatalf("%s: %s returned %v, want %v", s.name, what, err, want)
-		}
-		synctest.Wait()
-	}
-}
-
-func (c *comparison) enqueue(t *rapid.T) {
-	j := &modelJob{
-		plan:     rapid.StringMatching(`[ez]{0,3}[sefkw]`).Draw(t, "plan"),
-		queue:    rapid.SampledFrom([]string{"default", "other", "limited"}).Draw(t, "queue"),
-		group:    rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "group"),
-		unique:   rapid.SampledFrom([]string{"", "", "x", "y"}).Draw(t, "unique"),
-		dueIn:    rapid.SampledFrom([]time.Duration{0, 0, time.Minute, 3 * time.Hour}).Draw(t, "due"),
-		priority: rapid.IntRange(-2, 2).Draw(t, "priority"),
-		max:      modelAttempts, state: jobs.Queued,
-	}
-	req := jobs.Request{Task: "task", Queue: j.queue, Group: j.group, Priority: j.priority, Unique: jobs.Unique{Key: j.unique}, Meta: map[string]string{"plan": j.plan}}
-	if j.dueIn > 0 {
-		j.state, req.RunAt = jobs.Scheduled, time.Now().Add(j.dueIn)
-	}
-	holder := c.model.holder(j.unique)
-	var first jobs.ID
-	c.same(t, "Enqueue", nil, func(r *jobs.Runner) error {
-		all, err := r.Enqueue(context.Background(), req)
-		if err != nil {
-			return err
-		}
-		if all[0].Duplicate != (holder != nil) || holder != nil && all[0].ID != holder.id || first != 0 && all[0].ID != first {
-			return fmt.Errorf("got %v, duplicate %t, want that of %+v, or %d", all[0], all[0].Duplicate, holder, first)
-		}
-		first = all[0].ID
-		return nil
-	})
-	if holder == nil {
-		j.id = first
-		c.model.jobs = append(c.model.jobs, j)
-	}
-	c.model.settle(0)
-}
-
-// some draws a job, sometimes one that does not exist.
-func (c *comparison) some(t *rapid.T) (jobs.ID, *modelJob) {
-	id := jobs.ID(rapid.IntRange(1, len(c.model.jobs)+1).Draw(t, "job"))
-	return id, c.model.find(id)
-}
-
-func (c *comparison) cancel(t *rapid.T) {
-	id, j := c.some(t)
-	var want error
-	switch {
-	case j == nil:
-		want = jobs.ErrNotFound
-	case j.state.Final():
-		want = jobs.ErrState
-	default:
-		j.state = jobs.Cancelled
-	}
-	c.same(t, "Cancel", want, func(r *jobs.Runner) error {
-		_, err := r.Cancel(context.Background(), id, "enough")
-		return err
-	})
-}
-
-func (c *comparison) retry(t *rapid.T) {
-	id, j := c.some(t)
-	var want error
-	switch {
-	case j == nil:
-		want = jobs.ErrNotFound
-	case j.state == jobs.Queued || j.state == jobs.Running,
-		j.state.Final() && c.model.holder(j.unique) != nil:
-		want = jobs.ErrState
-	default:
-		if j.state.Final() {
-			j.attempt = 0
-		}
-		j.state, j.dueIn = jobs.Queued, 0
-	}
-	c.same(t, "Retry", want, func(r *jobs.Runner) error {
-		_, err := r.Retry(context.Background(), id)
-		return err
-	})
-	c.model.settle(0)
-}
-
-func (c *comparison) edit(t *rapid.T) {
-	id, j := c.some(t)
-	title, queue := rapid.StringMatching(`[a-z]{1,3}`).Draw(t, "title"), rapid.SampledFrom([]string{"default", "other"}).Draw(t, "queue")
-	var want error
-	switch {
-	case j == nil:
-		want = jobs.ErrNotFound
-	case j.state.Final() || j.state == jobs.Running:
-		want = jobs.ErrState
-	default:
-		j.title, j.queue = title, queue
-	}
-	c.same(t, "Edit", want, func(r *jobs.Runner) error {
-		_, err := r.Edit(context.Background(), id, func(req *jobs.Request) error {
-			req.Title, req.Queue = title, queue
-			return nil
-		})
-		return err
-	})
-	c.model.settle(0)
-}
-
-func (c *comparison) remove(t *rapid.T) {
-	id, j := c.some(t)
-	var want error
-	switch {
-	case j == nil:
-		want = jobs.ErrNotFound
-	case j.state == jobs.Running:
-		want = jobs.ErrState
-	default:
-		j.gone = true
-	}
-	c.same(t, "Delete", want, func(r *jobs.Runner) error { return r.Delete(context.Background(), id) })
-}
-
-func (c *comparison) pause(t *rapid.T) {
-	queue := rapid.SampledFrom([]string{"default", "other", "limited"}).Draw(t, "queue")
-	paused := !c.model.paused[queue]
-	c.model.paused[queue] = paused
-	c.same(t, "Pause", nil, func(r *jobs.Runner) error {
-		if paused {
-			return r.Pause(context.Background(), queue)
-		}
-		return r.Resume(context.Background(), queue)
-	})
-	c.model.settle(0)
-}
-
-// wait lets time pass: a little less or more than what jobs wait for.
-func (c *comparison) wait(t *rapid.T) {
-	d := rapid.SampledFrom([]time.Duration{time.Second, 61 * time.Second, 59 * time.Minute, 4 * time.Hour}).Draw(t, "time")
-	timer := time.NewTimer(d)
-	<-timer.C
-	synctest.Wait()
-	c.model.settle(d)
-}
-
-// reopen stops all runners and starts them again; bolt's store is closed and opened. Jobs that ran
-// are interrupted, which does not count.
-func (c *comparison) reopen(*rapid.T) {
-	for i, s := range c.subjects {
-		err := s.stop()
-		if s.lasts {
-			err = errors.Join(err, s.store.Close())
-		}
-		if err != nil {
-			c.t.Fatalf("%s: stopping: %v", s.name, err)
-		}
-		c.start(s, c.runs[i])
-	}
-	for _, j := range c.model.jobs {
-		if j.state == jobs.Running && !j.gone {
-			j.state = jobs.Queued
-			j.attempt--
-		}
-	}
-	c.model.settle(0)
-}
-
-// agree compares everything that can be asked for.
-func (c *comparison) agree(t *rapid.T) {
-	ctx := context.Background()
-	synctest.Wait()
-	for _, s := range c.subjects {
-		if err := jobstest.Check(ctx, s.store); err != nil {
-			t.Fatalf("%s: %v", s.name, err)
-		}
-		counts := make(map[jobs.State]int64)
-		for _, j := range c.model.jobs {
-			job, err := s.runner.Get(ctx, j.id)
-			if j.gone {
-				if !errors.Is(err, jobs.ErrNotFound) {
-					t.Fatalf("%s: deleted job %d: %v, %v", s.name, j.id, job, err)
-				}
-				continue
-			}
-			if err != nil {
-				t.Fatalf("%s: %v", s.name, err)
-			}
-			counts[j.state]++
-			if job.State != j.state || job.Attempt != j.attempt || job.Queue != j.queue || job.Title != j.title {
-				t.Fatalf("%s: %v attempt %d, queue %q, title %q; want %s, attempt %d, queue %q, title %q, plan %s", s.name, job,
-					job.Attempt, job.Queue, job.Title, j.state, j.attempt, j.queue, j.title, j.plan)
-			}
-		}
-		for _, state := range jobs.States() {
-			if n, err := s.runner.Count(ctx, jobs.Query{States: []jobs.State{state}}); err != nil || n != counts[state] {
-				t.Fatalf("%s: %d jobs are %s, %v; want %d", s.name, n, state, err, counts[state])
-			}
-		}
-		c.lines(t, s)
-	}
-}
-
-// lines checks that the jobs of a paused queue stand in the order of their priority.
-func (c *comparison) lines(t *rapid.T, s *implementation) {
-	for queue := range c.model.paused {
-		page, err := s.runner.List(context.Background(), jobs.Query{Order: jobs.InLine, Line: queue}, "")
-		if err != nil {
-			t.Fatalf("%s: %v", s.name, err)
-		}
-		if !slices.IsSortedFunc(page.Jobs, func(a, b *jobs.Job) int { return cmp.Compare(b.Priority, a.Priority) }) {
-			t.Fatalf("%s: line %s is not in the order of priority", s.name, queue)
-		}
-	}
 }

@@ -68,14 +68,7 @@ func (rec *recording) verify(ctx context.Context, path string, img *image) (err 
 	if err := os.WriteFile(path, img.data, 0o600); err != nil {
 		return err
 	}
-	store, err := bolt.Open(path, &bolt.Options{NoSync: true})
-	if err != nil {
-		return err
-	}
-	if err := store.Close(); err != nil {
-		return err
-	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoSync: true, NoGrowSync: true, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
+	db, err := openImage(path)
 	if err != nil {
 		return err
 	}
@@ -93,6 +86,20 @@ func (rec *recording) verify(ctx context.Context, path string, img *image) (err 
 	}
 	errs = append(errs, w.finish(ctx), w.store.Close(), db.Close())
 	return errors.Join(errs...)
+}
+
+// openImage opens an image as bolt.Open does, and then as a host does.
+func openImage(path string) (*bbolt.DB, error) {
+	forks.Lock()
+	defer forks.Unlock()
+	store, err := bolt.Open(path, &bolt.Options{NoSync: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Close(); err != nil {
+		return nil, err
+	}
+	return bbolt.Open(path, 0o600, &bbolt.Options{NoSync: true, NoGrowSync: true, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
 }
 
 // memoryDir returns a directory that is kept in memory, if the system has one.

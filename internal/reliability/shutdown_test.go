@@ -5,7 +5,6 @@ package reliability_test
 import (
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -31,7 +30,7 @@ func TestShutdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"truncate", "-s", "256M", img}, {"mkfs.ext4", "-q", img}, {"mount", "-o", "loop", img, mnt}} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		if out, err := command(args[0], args[1:]...); err != nil {
 			t.Skipf("%v: %v: %s", args, err, out)
 		}
 	}
@@ -82,7 +81,7 @@ func persist(args []string) (out []byte, err error) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for range 100 {
-		if out, err = exec.Command(args[0], args[1:]...).CombinedOutput(); err == nil {
+		if out, err = command(args[0], args[1:]...); err == nil {
 			return out, nil
 		}
 		<-tick.C

@@ -32,11 +32,12 @@ import (
 func main() {
 	length := flag.Duration("for", time.Minute, "how long it takes")
 	between := flag.Duration("kill", 10*time.Second, "the longest time between two kills")
+	pace := flag.Duration("pace", 4*time.Millisecond, "the time between two jobs")
 	child := flag.String("child", "", "be the process that is killed, over this file")
 	flag.Parse()
-	do := func() error { return soak(*length, *between) }
+	do := func() error { return soak(*length, *between, *pace) }
 	if *child != "" {
-		do = func() error { return work(*child) }
+		do = func() error { return work(*child, *pace) }
 	}
 	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -48,7 +49,7 @@ func main() {
 const keep = 5 * time.Second
 
 // work is the process that is killed. It tells of what was acknowledged and of its size.
-func work(path string) error {
+func work(path string, pace time.Duration) error {
 	store, err := bolt.Open(path, &bolt.Options{Timeout: 10 * time.Second})
 	if err != nil {
 		return err
@@ -63,7 +64,7 @@ func work(path string) error {
 		return err
 	}
 	ctx := context.Background()
-	go load(ctx, r, tasks)
+	go load(ctx, r, tasks, pace)
 	go func() {
 		for tick := range time.Tick(time.Second) {
 			if _, err := r.Prune(ctx); err != nil {
@@ -80,9 +81,9 @@ func work(path string) error {
 	return r.Run(ctx)
 }
 
-// load enqueues a mix of everything, at most some hundreds a second.
-func load(ctx context.Context, r *jobs.Runner, tasks *jobstest.Tasks) {
-	for range time.Tick(4 * time.Millisecond) {
+// load enqueues a mix of everything, a job at each tick.
+func load(ctx context.Context, r *jobs.Runner, tasks *jobstest.Tasks, pace time.Duration) {
+	for range time.Tick(pace) {
 		reqs := []jobs.Request{
 			tasks.Echo.Request(map[string]any{"text": strings.Repeat("x", rand.IntN(2000))}),
 			tasks.Log.Request(jobstest.LogArgs{}),
@@ -116,13 +117,14 @@ func load(ctx context.Context, r *jobs.Runner, tasks *jobstest.Tasks) {
 
 // A watch is what the witness has heard.
 type watch struct {
+	pace     time.Duration
 	enqueued map[string]time.Time
 	count    int
 	errs     []error
 	sizes    [][3]int // goroutines, KiB of heap, KiB of the file
 }
 
-func soak(length, between time.Duration) error {
+func soak(length, between, pace time.Duration) error {
 	dir, err := os.MkdirTemp("", "soak-")
 	if err != nil {
 		return err
@@ -130,7 +132,7 @@ func soak(length, between time.Duration) error {
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "jobs.db")
 	began := time.Now()
-	w := watch{enqueued: make(map[string]time.Time)}
+	w := watch{pace: pace, enqueued: make(map[string]time.Time)}
 	kills, reported := 0, 0
 	fmt.Println("     time  kills     jobs  goroutines  heap KiB  file KiB")
 	for time.Since(began) < length {
@@ -156,7 +158,7 @@ func (w *watch) watch(path string, d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(exe, "-child", path)
+	cmd := exec.Command(exe, "-child", path, "-pace", w.pace.String())
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -1,0 +1,468 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+)
+
+// Spawn has jobs enqueued as children of the running job when its handler has succeeded: together
+// with that, or not at all. The job then waits for its children without holding a worker, and ends
+// when they have: by a call of its task's [TaskOf.Join] if there is one, otherwise as its ChildPolicy
+// says. Children without a group have that of their parent. To cancel a job that waits cancels its
+// children; to retry one that has ended retries those of its children that have failed or were
+// cancelled, if there are such.
+//
+// Bad requests are refused at once. Outside a job the requests are dropped.
+func Spawn(ctx context.Context, reqs ...Request) error {
+	a := current(ctx)
+	if a == nil {
+		return nil
+	}
+	all, err := a.runner.prepare(ctx, reqs, a.runner.lastOf(ctx))
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		for _, d := range all[i].job.After {
+			if d.Job == a.id {
+				return invalidf("After", "a child of job %d cannot come after its own parent, which waits for it", a.id)
+			}
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.spawned = append(a.spawned, all)
+	return nil
+}
+
+// Children returns the children of the running job that have ended, in the order in which they were
+// spawned. It is for [TaskOf.Join]; elsewhere there are none.
+func Children(ctx context.Context) iter.Seq2[*Job, error] {
+	return func(yield func(*Job, error) bool) {
+		a := current(ctx)
+		if a == nil {
+			return
+		}
+		for q := (Query{Parent: a.id, Order: Oldest, Limit: bulk}); ; {
+			var page []*Job
+			err := a.runner.store.View(ctx, func(tx Tx) (err error) {
+				page, err = collect(tx.Jobs(q))
+				return err
+			})
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, child := range page {
+				if child.State.Final() && child.ParentClaim == a.claimed.Brood && !yield(a.runner.redact(child), nil) {
+					return
+				}
+			}
+			if len(page) < q.Limit {
+				return
+			}
+			q.After = page[len(page)-1].ID
+		}
+	}
+}
+
+// Join has fn called when all children of a job of the task have ended, however they did, with the
+// arguments of the job and the result that its handler returned. What fn returns is what the job ends
+// with; it is tried again like a handler. [Children] gives the children, Current their counts.
+//
+// It must be called before the registry is given to NewRunner. It panics if it was called before, or
+// with a nil function, or if the task is declared only.
+func (t *TaskOf[Args, Result]) Join(fn func(ctx context.Context, args Args, own Result) (Result, error)) {
+	if fn == nil || t.task.handle == nil || t.task.join != nil {
+		panic(fmt.Sprintf("jobs: task %q: Join needs a function, and a handler, and can be called once", t.name))
+	}
+	t.task.join = func(ctx context.Context, data, own json.RawMessage) (json.RawMessage, error) {
+		var args Args
+		if err := json.Unmarshal(data, &args); err != nil {
+			return nil, &argsError{err}
+		}
+		var result Result
+		if len(own) > 0 {
+			if err := json.Unmarshal(own, &result); err != nil {
+				return nil, &resultError{err}
+			}
+		}
+		return encodeResult(fn(ctx, args, result))
+	}
+}
+
+// RegisterSeq registers a task whose handler yields results one by one. The result of a job is the
+// list of them; its progress counts them unless the handler says something else. The first error
+// ends the sequence and is that of the job, as if a handler had returned it. What holds for
+// Register holds for RegisterSeq.
+func RegisterSeq[Args, Item any](reg *Registry, t Task, fn func(ctx context.Context, args Args) iter.Seq2[Item, error]) *TaskOf[Args, []Item] {
+	if fn == nil {
+		panic(fmt.Sprintf("jobs: task %q: nil function", t.Name))
+	}
+	return Register(reg, t, func(ctx context.Context, args Args) ([]Item, error) {
+		items := []Item{}
+		yielded := Progress(ctx).Child("yielded")
+		for item, err := range fn(ctx, args) {
+			if err != nil {
+				return items, err
+			}
+			items = append(items, item)
+			yielded.Add(1)
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+		}
+		return items, nil
+	})
+}
+
+// ChildCounts are the numbers of children that a job has spawned.
+type ChildCounts struct {
+	Total     int64 `json:"total"`
+	Succeeded int64 `json:"succeeded,omitempty"`
+	Partial   int64 `json:"partial,omitempty"` // of those that have succeeded
+	Failed    int64 `json:"failed,omitempty"`
+	Cancelled int64 `json:"cancelled,omitempty"`
+	Skipped   int64 `json:"skipped,omitempty"`
+	// Counters are the sums of the children's counters, and of their children's.
+	Counters map[string]int64 `json:"counters,omitempty"`
+}
+
+// Done returns the number of children that have ended.
+func (c *ChildCounts) Done() int64 { return c.Succeeded + c.Failed + c.Cancelled + c.Skipped }
+
+// Pending returns the number of children that have not ended.
+func (c *ChildCounts) Pending() int64 { return c.Total - c.Done() }
+
+func (c *ChildCounts) clone() *ChildCounts {
+	if c == nil {
+		return nil
+	}
+	d := *c
+	d.Counters = cloneMap(c.Counters)
+	return &d
+}
+
+// add counts n more children that have ended as job has.
+func (c *ChildCounts) add(job *Job, n int64) {
+	switch job.State {
+	case Succeeded:
+		c.Succeeded += n
+		if job.Partial {
+			c.Partial += n
+		}
+	case Failed:
+		c.Failed += n
+	case Cancelled:
+		c.Cancelled += n
+	case Skipped:
+		c.Skipped += n
+	case Waiting, Scheduled, Queued, Running, Retrying:
+	}
+	c.count(job.Counters, n)
+	if job.Children != nil {
+		c.count(job.Children.Counters, n)
+	}
+}
+
+func (c *ChildCounts) count(counters map[string]int64, n int64) {
+	for name, value := range counters {
+		if c.Counters == nil {
+			c.Counters = make(map[string]int64)
+		}
+		if _, known := c.Counters[name]; known || len(c.Counters) < maxCounters {
+			c.Counters[name] += n * value
+		}
+	}
+}
+
+// outcome says how a job ends whose children have ended so, as the error of a handler would: nil for
+// success.
+func (c *ChildCounts) outcome(policy Need) error {
+	bad := c.Failed + c.Cancelled
+	if bad == 0 && c.Partial == 0 || policy == NeedEnd && c.Partial == 0 && bad == 0 {
+		return nil
+	}
+	text := fmt.Errorf("of %d children %d have failed, %d were cancelled, %d have succeeded only in part", c.Total, c.Failed, c.Cancelled, c.Partial)
+	if bad > 0 && (policy == NeedAll || policy == NeedSuccess && c.Succeeded == 0) {
+		return Fail(&childrenError{text})
+	}
+	return Partial(text)
+}
+
+// childrenError says that the children of a job did not do what is needed.
+type childrenError struct{ error }
+
+func (e *childrenError) Unwrap() error { return e.error }
+
+// A brood is what is stored of the children that an attempt has spawned, beside its job, so that the
+// end of one costs the same however many there are.
+type brood struct {
+	ChildCounts
+	Claim     int       `json:"claim"`               // Job.Claims of the attempt, in Job.ParentClaim of the children
+	Since     time.Time `json:"since"`               // when they were spawned
+	Last      time.Time `json:"last,omitzero"`       // when one of them ended last
+	Open      bool      `json:"open,omitempty"`      // they are being spawned
+	Abandoned bool      `json:"abandoned,omitempty"` // their parent was cancelled: they are not to start
+}
+
+func readBrood(tx Tx, parent ID) (*brood, error) {
+	data, err := tx.Record(spaceBrood, string(fromID(parent)))
+	if err != nil || data == nil {
+		return nil, err
+	}
+	b := new(brood)
+	if err := json.Unmarshal(data, b); err != nil {
+		return nil, corrupt("counts of the children of job "+parent.String(), err)
+	}
+	return b, nil
+}
+
+func (b *brood) write(tx Tx, parent ID) error {
+	data, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	return tx.SetRecord(spaceBrood, string(fromID(parent)), data)
+}
+
+// broodOf returns the brood to which a child belongs, nil if its parent does not wait for it.
+func broodOf(tx Tx, child *Job) (*brood, error) {
+	if child.Parent == 0 {
+		return nil, nil
+	}
+	b, err := readBrood(tx, child.Parent)
+	if err != nil || b == nil || b.Claim != child.ParentClaim {
+		return nil, err
+	}
+	return b, nil
+}
+
+func parentCancelled(tx Tx, child *Job) (bool, error) {
+	b, err := broodOf(tx, child)
+	return b != nil && b.Abandoned, err
+}
+
+// setOwn keeps the result of a handler until the children that it has spawned have ended.
+func setOwn(tx Tx, job *Job) error {
+	own := job.Result
+	job.Result = nil
+	return tx.SetRecord(spaceOwn, string(fromID(job.ID)), own)
+}
+
+func ownOf(tx Tx, id ID) (json.RawMessage, error) { return tx.Record(spaceOwn, string(fromID(id))) }
+
+// withBrood returns a child with the counts of its own children.
+func withBrood(tx Tx, child *Job) (*Job, error) {
+	if child.Brood == 0 {
+		return child, nil
+	}
+	b, err := readBrood(tx, child.ID)
+	if err != nil || b == nil {
+		return child, err
+	}
+	c := *child
+	c.Children = &b.ChildCounts
+	return &c, nil
+}
+
+// spawn stores the children of a job that has just begun to wait for them.
+func (r *Runner) spawn(tx Tx, parent *Job, spawned [][]prepared, now time.Time) error {
+	b := &brood{Claim: parent.Brood, Since: now, Open: true}
+	if err := b.write(tx, parent.ID); err != nil {
+		return err
+	}
+	total := int64(0)
+	for _, all := range spawned {
+		made, err := r.insertAll(tx, all, now)
+		if err != nil {
+			return err
+		}
+		for _, job := range made {
+			if !job.Duplicate {
+				total++
+			}
+		}
+	}
+	b, err := readBrood(tx, parent.ID) // some may have ended
+	if err != nil {
+		return err
+	}
+	b.Total, b.Open = total, false
+	if err := b.write(tx, parent.ID); err != nil || b.Pending() > 0 {
+		return err
+	}
+	return r.childrenEnded(tx, parent, &b.ChildCounts, now)
+}
+
+// spawns reports whether the handler has spawned children.
+func (a *attempt) spawns() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.spawned) > 0
+}
+
+// adopt makes the requests that a handler has spawned those of children.
+func (a *attempt) adopt(parent *Job) [][]prepared {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, all := range a.spawned {
+		for i := range all {
+			child := &all[i].job
+			child.Parent, child.ParentClaim = parent.ID, parent.Claims
+			if child.Group == "" {
+				child.Group, child.Batch = parent.Group, parent.Batch
+			}
+		}
+	}
+	return a.spawned
+}
+
+// tellParent counts a child that has ended, and has its parent go on if it was the last one.
+func (r *Runner) tellParent(tx Tx, child *Job, now time.Time, moved func(*Job, State)) error {
+	b, err := broodOf(tx, child)
+	if err != nil || b == nil {
+		return err
+	}
+	if child, err = withBrood(tx, child); err != nil {
+		return err
+	}
+	b.add(child, 1)
+	b.Last = now
+	if err := b.write(tx, child.Parent); err != nil || b.Open || b.Pending() > 0 {
+		return err
+	}
+	parent, err := tx.Job(child.Parent)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil || parent.State != Waiting || parent.Brood != b.Claim {
+		return err
+	}
+	from := parent.State
+	if err := r.childrenEnded(tx, parent, &b.ChildCounts, now); err != nil {
+		return err
+	}
+	moved(parent, from)
+	return nil
+}
+
+// uncount takes back the end of a child that is taken up again.
+func uncount(tx Tx, child *Job) error {
+	b, err := broodOf(tx, child)
+	if err != nil || b == nil {
+		return err
+	}
+	if child, err = withBrood(tx, child); err != nil {
+		return err
+	}
+	b.add(child, -1)
+	return b.write(tx, child.Parent)
+}
+
+// childrenEnded ends a job whose children have ended, or queues it for its Join.
+func (r *Runner) childrenEnded(tx Tx, parent *Job, c *ChildCounts, now time.Time) error {
+	t := r.registry.lookup(parent.Task)
+	if t == nil || t.handle == nil || t.join != nil { // who can execute it knows
+		parent.Joining, parent.Attempt, parent.RunAt = true, 0, now
+		return r.shift(tx, parent, Queued, now)
+	}
+	outcome := c.outcome(parent.ChildPolicy)
+	if outcome != nil && !keepsResult(outcome) {
+		parent.fault(ErrorChildren, outcome.Error(), "", now)
+		return r.shift(tx, parent, Failed, now)
+	}
+	if outcome != nil {
+		parent.Partial, parent.Message = true, outcome.Error()
+	}
+	var err error
+	if parent.Result, err = ownOf(tx, parent.ID); err != nil {
+		return err
+	}
+	return r.shift(tx, parent, Succeeded, now)
+}
+
+// childrenOf returns the children of a job that are in a state, in the order of their IDs.
+func childrenOf(tx Tx, parent *Job, states ...State) iter.Seq2[*Job, error] {
+	return func(yield func(*Job, error) bool) {
+		for child, err := range tx.Jobs(Query{Parent: parent.ID, States: states, Order: Oldest}) {
+			if err == nil && child.ParentClaim != parent.Brood {
+				continue
+			}
+			if !yield(child, err) {
+				return
+			}
+		}
+	}
+}
+
+// abandonChildren notes that the children of a job which is cancelled are not to start. They are
+// cancelled later, by cancelChildren or when they would start.
+func abandonChildren(tx Tx, parent *Job) error {
+	b, err := readBrood(tx, parent.ID)
+	if err != nil || b == nil || b.Claim != parent.Brood {
+		return err
+	}
+	b.Abandoned = true
+	return b.write(tx, parent.ID)
+}
+
+// cancelChildren cancels the children of jobs that were cancelled while they waited for them.
+func (r *Runner) cancelChildren(ctx context.Context, parents []ID) error {
+	for len(parents) > 0 {
+		id := parents[0]
+		parents = parents[1:]
+		var cancelled bool
+		err := r.store.View(ctx, func(tx Tx) error {
+			b, err := readBrood(tx, id)
+			cancelled = b != nil && b.Abandoned
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if !cancelled {
+			continue
+		}
+		_, more, err := r.cancelAll(ctx, Query{Parent: id}, fmt.Sprintf("its parent, job %d, was cancelled", id))
+		if err != nil {
+			return fmt.Errorf("jobs: cancelling the children of job %d, which are cancelled when they would start: %w", id, err)
+		}
+		parents = append(parents, more...)
+	}
+	return nil
+}
+
+// retryChildren takes up again the children of a job that have failed or were cancelled, and reports
+// whether there are such.
+func (r *Runner) retryChildren(tx Tx, parent *Job) (bool, error) {
+	b, err := readBrood(tx, parent.ID)
+	if err != nil || b == nil || b.Claim != parent.Brood || b.Failed+b.Cancelled+b.Pending() == 0 {
+		return false, err
+	}
+	b.Abandoned, b.Open = false, true
+	if err := b.write(tx, parent.ID); err != nil {
+		return false, err
+	}
+	children, err := collect(childrenOf(tx, parent, Failed, Cancelled))
+	if err != nil {
+		return false, err
+	}
+	again := b.Pending() > 0
+	for _, child := range children {
+		err := r.retry(tx, child)
+		if err != nil && !errors.Is(err, ErrState) {
+			return false, err
+		}
+		again = again || err == nil
+	}
+	if b, err = readBrood(tx, parent.ID); err != nil {
+		return false, err
+	}
+	b.Open = false
+	return again, b.write(tx, parent.ID)
+}

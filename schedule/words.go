@@ -1,0 +1,6 @@
+package schedule
+
+import "fmt"
+
+// String ...
+func (s *Schedule) String() string { return fmt.Sprint(s.Cron) }
