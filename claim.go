@@ -158,7 +158,8 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 		return err
 	}
 	left, gone := make(map[int]departure), 0 // from the line
-	line := Query{Order: InLine, Line: settings.Name, Limit: n}
+	// Large arguments are read by the worker: it need not hold up a commit.
+	line := Query{Order: InLine, Line: settings.Name, Limit: n, Lean: true}
 	for passed := 0; passed < maxRound && len(c.jobs) < n; line.Limit = min(2*line.Limit, maxRound) {
 		candidates, err := collect(tx.Jobs(line))
 		if err != nil {

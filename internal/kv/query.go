@@ -51,7 +51,7 @@ func (tx *Tx) scan(q *jobs.Query, yield func(*jobs.Job, error) bool) error {
 		if !f.admits(tx, &h) {
 			continue
 		}
-		job, err := tx.load(id, &h)
+		job, err := tx.load(id, &h, q.Lean)
 		if err != nil {
 			return err
 		}

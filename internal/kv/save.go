@@ -213,7 +213,7 @@ func (tx *Tx) storedLabels(id jobs.ID) error {
 	var old jobs.Job
 	labels := &tx.leaf(h.leaf).labels
 	old.Task, old.Group, old.Batch = labels.Task, labels.Group, labels.Batch
-	if err := tx.body(id, &h, &old); err != nil {
+	if err := tx.body(id, &h, &old, true); err != nil {
 		return err
 	}
 	tx.labels.labels(&old, id)

@@ -160,16 +160,18 @@ func (tx *Tx) header(id jobs.ID, h *header) error {
 	return nil
 }
 
-// body reads the body of a job into job.
-func (tx *Tx) body(id jobs.ID, h *header, job *jobs.Job) error {
+// body reads the body of a job into job, if lean without arguments that are apart.
+func (tx *Tx) body(id jobs.ID, h *header, job *jobs.Job, lean bool) error {
 	data := h.body
-	if len(data) == 0 {
+	if len(data) > 0 {
+		lean = false // they are small
+	} else {
 		tx.key = appendID(tx.key[:0], id)
 		if data = tx.b.Get(Body, tx.key); data == nil {
 			return corrupt(id, Body, errMissing)
 		}
 	}
-	if err := decodeBody(data, job); err != nil {
+	if err := decodeBody(data, job, lean); err != nil {
 		return corrupt(id, Body, err)
 	}
 	return nil
@@ -181,11 +183,11 @@ func (tx *Tx) Job(id jobs.ID) (*jobs.Job, error) {
 	if err := tx.header(id, &h); err != nil {
 		return nil, err
 	}
-	return tx.load(id, &h)
+	return tx.load(id, &h, false)
 }
 
-// load returns the job of a header.
-func (tx *Tx) load(id jobs.ID, h *header) (*jobs.Job, error) {
+// load returns the job of a header. If lean, it has no arguments that are apart.
+func (tx *Tx) load(id jobs.ID, h *header, lean bool) (*jobs.Job, error) {
 	if tx.mode == Buffered || tx.mode == Keeping {
 		tx.memo.remember(id, h, tx.leaf(h.leaf))
 	}
@@ -196,7 +198,7 @@ func (tx *Tx) load(id jobs.ID, h *header) (*jobs.Job, error) {
 		line = string(h.line)
 	}
 	h.fill(job, labels, line)
-	if err := tx.body(id, h, job); err != nil {
+	if err := tx.body(id, h, job, lean); err != nil {
 		return nil, err
 	}
 	if h.flags&flagTail != 0 {
