@@ -251,39 +251,6 @@ func (a *attempt) deadline(started time.Time) time.Time {
 	return end
 }
 
-// call runs the handler, within the middleware if there is any.
-func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) {
-	s := &resolver{r: a.runner, ctx: ctx, job: a.claimed}
-	if a.claimed.Each != "" && !a.claimed.Joining {
-		return nil, a.expand(s)
-	}
-	args, err := a.resolved(s)
-	if err != nil {
-		return nil, &argsError{err}
-	}
-	handle := a.task.handle
-	if a.claimed.Joining {
-		if err := a.countChildren(); err != nil {
-			return nil, err
-		}
-		handle = a.join
-	}
-	if len(a.runner.opts.Middleware) > 0 {
-		result, err = a.callWithin(ctx, args, handle)
-	} else {
-		result, err = handle(ctx, args)
-	}
-	switch limit := a.runner.opts.MaxResult; {
-	case err != nil && !keepsResult(err):
-		return nil, err
-	case len(result) > limit:
-		return nil, &resultError{fmt.Errorf("it has %d bytes, at most %d are allowed (Options.MaxResult)", len(result), limit)}
-	case len(result) > 0 && !json.Valid(result):
-		return nil, &resultError{errors.New("it is not valid JSON")}
-	}
-	return result, err
-}
-
 // conclude prepares everything about the end that can be prepared outside a transaction.
 func (a *attempt) conclude(started time.Time) {
 	r := a.runner

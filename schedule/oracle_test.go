@@ -285,11 +285,11 @@ func compare(t rapid.TB, o *oracle, s *schedule.Schedule, walked []moment, step 
 	}
 }
 
-func mustLoad(t testing.TB, name string) *time.Location {
-	t.Helper()
+func mustLoad(tb testing.TB, name string) *time.Location {
+	tb.Helper()
 	loc, err := time.LoadLocation(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return loc
 }

@@ -12,13 +12,13 @@
 // JAN-DEC) and day of the week (0-7 or SUN-SAT, where 0 and 7 are Sunday). With six fields the first
 // one is the second (0-59). A field is a list, separated by commas, of
 //
-//	*      all values; in the fields of days also ?
-//	5      a value
-//	8-17   a range; it may go over the end, as FRI-MON or 22-2
-//	*/15   every 15th value; also of a range, as 8-17/3, or from a value on, as 5/15
-//	L      in days of the month: the last one; L-3 is three days before it
-//	FRI#2  in days of the week: the second Friday of the month
-//	FRIL   in days of the week: the last Friday of the month
+//   - all values; in the fields of days also ?
+//     5      a value
+//     8-17   a range; it may go over the end, as FRI-MON or 22-2
+//     */15   every 15th value; also of a range, as 8-17/3, or from a value on, as 5/15
+//     L      in days of the month: the last one; L-3 is three days before it
+//     FRI#2  in days of the week: the second Friday of the month
+//     FRIL   in days of the week: the last Friday of the month
 //
 // Names are read in any case. If both fields of days are restricted, which is to say that neither
 // begins with * or ?, a day needs to fit only one of them, as in crontab(5): "0 0 13 * FRI" is every
