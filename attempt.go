@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -31,6 +30,7 @@ type attempt struct {
 	cancel context.CancelCauseFunc // nil until the handler starts
 	cause  error                   // why it was cancelled
 	stuck  *time.Timer             // runs from the cancellation to the end
+	late   string                  // the stack of a handler that ignored its cancellation for long
 	ended  bool                    // the handler has returned
 	dirty  bool                    // it is in Runner.dirty
 	gone   bool                    // it is settled
@@ -369,18 +369,6 @@ func (r *Runner) timeOut(a *attempt) {
 	r.interrupt(a, ErrTimeout)
 }
 
-// reportStuck tells of a handler that ignores the end of its context.
-func (r *Runner) reportStuck(a *attempt) {
-	r.mu.Lock()
-	ended, cause := a.ended, a.cause
-	r.mu.Unlock()
-	if ended {
-		return
-	}
-	where := stacks.Of(a.worker())
-	a.journal().Logger().Warn("the handler ignores the end of its context", "cause", cause, "since", r.opts.Abandon, "stack", where)
-}
-
 // tell has the loop store what the attempt has to tell, soon or now.
 func (a *attempt) tell(now bool) {
 	r := a.runner
@@ -444,25 +432,4 @@ func (u *update) stored() {
 	if log != nil && log.Stored(u.log) {
 		a.runner.markDirty(a)
 	}
-}
-
-// worker returns the number of the goroutine in which the handler runs, "" before it has started.
-func (a *attempt) worker() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.goroutine
-}
-
-// Stack returns the stack of the goroutine in which the handler of a running job is now. A job that
-// does not run in this process is an error that wraps [ErrState].
-func (r *Runner) Stack(id ID) (string, error) {
-	r.mu.Lock()
-	a := r.running[id]
-	r.mu.Unlock()
-	if a != nil {
-		if text := stacks.Of(a.worker()); text != "" {
-			return text, nil
-		}
-	}
-	return "", fmt.Errorf("%w: job %d does not run in this process", ErrState, id)
 }
