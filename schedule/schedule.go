@@ -12,8 +12,8 @@
 // JAN-DEC) and day of the week (0-7 or SUN-SAT, where 0 and 7 are Sunday). With six fields the first
 // one is the second (0-59). A field is a list, separated by commas, of
 //
-//	*      all values; in the fields of days also ?
 //	5      a value
+//	*      all values; in the fields of days also ?
 //	8-17   a range; it may go over the end, as FRI-MON or 22-2
 //	*/15   every 15th value; also of a range, as 8-17/3, or from a value on, as 5/15
 //	L      in days of the month: the last one; L-3 is three days before it
