@@ -161,7 +161,7 @@ var zones = []struct {
 
 var expressions = []string{
 	"30 1 * * *", "30 2 * * *", "0 0 * * *", "0 3 * * *", "45 23 * * *", "15 0,2,12 * * *",
-	"0 * * * *", "15 * * * *", "*/15 * * * *", "* * * * *", "30 */2 * * *", "*/20 0-23 * * *", "*/15 0-3 * * *", "* 2 * * *",
+	"0 * * * *", "15 * * * *", "*/15 * * * *", "*/5 * * * *", "30 */2 * * *", "*/20 0-23 * * *", "*/15 0-3 * * *", "* 2 * * *",
 	"0 0 1 * *", "30 2 31 * *", "0 12 29 2 *", "0 9 * * 1-5", "0 0 13 * 5", "0 1 */2 * 0", "0 2 1-7 * *",
 	"5,35 8-18/2 1,15 3-11/4 *", "10 22 * 1,12 0,6", "7/13 1/5 3/9 * *",
 }
@@ -282,11 +282,11 @@ func compare(t rapid.TB, o *oracle, s *schedule.Schedule, walked []moment, step 
 	}
 }
 
-func mustLoad(t testing.TB, name string) *time.Location {
-	t.Helper()
+func mustLoad(tb testing.TB, name string) *time.Location {
+	tb.Helper()
 	loc, err := time.LoadLocation(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return loc
 }

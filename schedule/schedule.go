@@ -161,10 +161,14 @@ func (s *Schedule) Check() error {
 	case s.Every < minEvery || s.Every%time.Second != 0:
 		return invalidf("every", "%v is not a number of whole seconds of at least one", s.Every)
 	}
-	if s.Next(time.Time{}).IsZero() {
+	switch {
+	case !s.Next(time.Time{}).IsZero():
+		return nil
+	case s.End.IsZero():
+		return invalidf("start", "there is no time after %s; set it earlier", s.Start.Format(time.RFC3339))
+	default:
 		return invalidf("end", "there is no time before %s; set it later", s.End.Format(time.RFC3339))
 	}
-	return nil
 }
 
 // checkSettings checks all but Cron and Every.

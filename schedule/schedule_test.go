@@ -57,6 +57,7 @@ func TestSchedule_Check_refuses(t *testing.T) {
 		{schedule.Schedule{Cron: "@daily", MaxMissed: 10_001}, "max_missed: 10001"},
 		{schedule.Schedule{Cron: "@daily", Start: start, End: start}, "end: there is no time before 2026-03-01T00:00:00Z; set it later"},
 		{schedule.Schedule{Cron: "0 0 2 3 *", Start: start, End: start.AddDate(0, 0, 1)}, "end: there is no time"},
+		{schedule.Schedule{Cron: "0 0 29 2 *", Start: at("9999-01-01T00:00:00Z")}, "start: there is no time after 9999-01-01T00:00:00Z; set it earlier"},
 		{schedule.Schedule{Every: time.Hour, Start: start.AddDate(9000, 0, 0)}, "start: the year 11026 is not from 1 to 9999"},
 		{schedule.Schedule{Every: time.Hour, End: start.AddDate(-3000, 0, 0)}, "end: the year -974"},
 

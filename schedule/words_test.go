@@ -28,8 +28,10 @@ func TestSchedule_String(t *testing.T) {
 		{schedule.Schedule{Cron: "0 3 * * *", Zone: "Europe/Berlin"}, "every day at 03:00 (Europe/Berlin)"},
 		{schedule.Schedule{Cron: "0 3 * * *", Zone: "UTC"}, "every day at 03:00"},
 		{schedule.Schedule{Cron: "0 3 * * *", Zone: "Mars/Olympus"}, "every day at 03:00 (Mars/Olympus)"},
-		{schedule.Schedule{Cron: "0 3 * * *", Zone: "Europe/Berlin", Start: day, End: day.AddDate(0, 1, 0).Add(time.Second)},
-			"every day at 03:00 (Europe/Berlin), from 2026-03-01 09:00, until 2026-04-01 10:00:01"},
+		{
+			schedule.Schedule{Cron: "0 3 * * *", Zone: "Europe/Berlin", Start: day, End: day.AddDate(0, 1, 0).Add(time.Second)},
+			"every day at 03:00 (Europe/Berlin), from 2026-03-01 09:00, until 2026-04-01 10:00:01",
+		},
 		{schedule.Schedule{Cron: "nonsense"}, "nonsense"},
 	} {
 		if got := c.schedule.String(); got != c.want {
@@ -38,8 +40,8 @@ func TestSchedule_String(t *testing.T) {
 	}
 }
 
-func TestSchedule_String_of_expressions(t *testing.T) {
-	for _, c := range [][2]string{
+func TestSchedule_String_of_times_of_day(t *testing.T) {
+	testWords(t, [][2]string{
 		{"* * * * *", "every minute"},
 		{"*/15 * * * *", "every 15 minutes"},
 		{"0,15,30,45 * * * *", "every 15 minutes"},
@@ -71,7 +73,11 @@ func TestSchedule_String_of_expressions(t *testing.T) {
 		{"*/10 30 * * * *", "*/10 30 * * * *"},
 		{"*/10 * 3 * * *", "every 10 seconds from 03:00:00 to 03:59:50"},
 		{"15 0 3 * * *", "every day at 03:00:15"},
+	})
+}
 
+func TestSchedule_String_of_days(t *testing.T) {
+	testWords(t, [][2]string{
 		{"30 9 * * MON", "on Mondays at 09:30"},
 		{"30 9 * * 7", "on Sundays at 09:30"},
 		{"30 9 * * 0,6", "on Saturdays and Sundays at 09:30"},
@@ -116,7 +122,13 @@ func TestSchedule_String_of_expressions(t *testing.T) {
 		{"@monthly", "on day 1 of every month at 00:00"},
 		{"@yearly", "every year on 1 January at 00:00"},
 		{"@annually", "every year on 1 January at 00:00"},
-	} {
+	})
+}
+
+// testWords takes pairs of an expression and its words.
+func testWords(t *testing.T, cases [][2]string) {
+	t.Helper()
+	for _, c := range cases {
 		s := schedule.Schedule{Cron: c[0]}
 		if err := s.Check(); err != nil {
 			t.Errorf("%q: %v", c[0], err)
