@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -31,6 +30,7 @@ type attempt struct {
 	cancel context.CancelCauseFunc // nil until the handler starts
 	cause  error                   // why it was cancelled
 	stuck  *time.Timer             // runs from the cancellation to the end
+	late   string                  // the stack of a handler that ignored its cancellation for long
 	ended  bool                    // the handler has returned
 	dirty  bool                    // it is in Runner.dirty
 	gone   bool                    // it is settled
@@ -250,66 +250,6 @@ func (a *attempt) deadline(started time.Time) time.Time {
 	return end
 }
 
-// call runs the handler, within the middleware if there is any.
-func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) {
-	if err := a.fetchArgs(); err != nil {
-		return nil, err
-	}
-	s := &resolver{r: a.runner, ctx: ctx, job: a.claimed}
-	if a.claimed.Each != "" && !a.claimed.Joining {
-		return nil, a.expand(s)
-	}
-	args, err := a.resolved(s)
-	if err != nil {
-		return nil, &argsError{err}
-	}
-	handle := a.task.handle
-	if a.claimed.Joining {
-		if err := a.countChildren(); err != nil {
-			return nil, err
-		}
-		handle = a.join
-	}
-	if len(a.runner.opts.Middleware) > 0 {
-		result, err = a.callWithin(ctx, args, handle)
-	} else {
-		result, err = handle(ctx, args)
-	}
-	switch limit := a.runner.opts.MaxResult; {
-	case err != nil && !keepsResult(err):
-		return nil, err
-	case len(result) > limit:
-		return nil, &resultError{fmt.Errorf("it has %d bytes, at most %d are allowed (Options.MaxResult)", len(result), limit)}
-	case len(result) > 0 && !json.Valid(result):
-		return nil, &resultError{errors.New("it is not valid JSON")}
-	}
-	return result, err
-}
-
-// fetchArgs reads arguments that were too large to be read by the claim.
-func (a *attempt) fetchArgs() error {
-	if a.claimed.Args != nil {
-		return nil
-	}
-	var args json.RawMessage
-	err := a.runner.store.View(a.runner.base, func(tx Tx) error {
-		job, err := tx.Job(a.id)
-		if err == nil {
-			args = job.Args
-		}
-		return err
-	})
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.claimed.Args = args // a.job is the same one, or a copy of it
-	if a.job.Args == nil && a.job != a.claimed {
-		job := *a.job
-		job.Args = args
-		a.job = &job
-	}
-	return err
-}
-
 // conclude prepares everything about the end that can be prepared outside a transaction.
 func (a *attempt) conclude(started time.Time) {
 	r := a.runner
@@ -429,18 +369,6 @@ func (r *Runner) timeOut(a *attempt) {
 	r.interrupt(a, ErrTimeout)
 }
 
-// reportStuck tells of a handler that ignores the end of its context.
-func (r *Runner) reportStuck(a *attempt) {
-	r.mu.Lock()
-	ended, cause := a.ended, a.cause
-	r.mu.Unlock()
-	if ended {
-		return
-	}
-	where := stacks.Of(a.worker())
-	a.journal().Logger().Warn("the handler ignores the end of its context", "cause", cause, "since", r.opts.Abandon, "stack", where)
-}
-
 // tell has the loop store what the attempt has to tell, soon or now.
 func (a *attempt) tell(now bool) {
 	r := a.runner
@@ -504,25 +432,4 @@ func (u *update) stored() {
 	if log != nil && log.Stored(u.log) {
 		a.runner.markDirty(a)
 	}
-}
-
-// worker returns the number of the goroutine in which the handler runs, "" before it has started.
-func (a *attempt) worker() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.goroutine
-}
-
-// Stack returns the stack of the goroutine in which the handler of a running job is now. A job that
-// does not run in this process is an error that wraps [ErrState].
-func (r *Runner) Stack(id ID) (string, error) {
-	r.mu.Lock()
-	a := r.running[id]
-	r.mu.Unlock()
-	if a != nil {
-		if text := stacks.Of(a.worker()); text != "" {
-			return text, nil
-		}
-	}
-	return "", fmt.Errorf("%w: job %d does not run in this process", ErrState, id)
 }

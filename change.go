@@ -425,7 +425,7 @@ func (r *Runner) revise(ctx context.Context, job *Job, fn func(*Request) error) 
 	if req.Deadline.Equal(was.Deadline) {
 		checked.Deadline = time.Time{} // it may have passed since
 	}
-	if err := checked.check(time.Now()); err != nil {
+	if err := errors.Join(checked.check(time.Now()), r.checkWorkers(t, req.Queue)); err != nil {
 		return err
 	}
 	args, err := t.Schema.RestoreSecrets(req.Args, job.Args)

@@ -140,6 +140,9 @@ func TestSpawn(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestSpawn_handler(t *testing.T) {
 	t.Run("no worker is held while a job waits for its children", func(t *testing.T) {
 		onBoth(t, func(e env) {
 			f, parent := newFamily(true)
@@ -169,8 +172,8 @@ func TestSpawn(t *testing.T) {
 			if err := jobs.Spawn(e.t.Context(), jobs.Request{Task: "task"}); err != nil {
 				e.t.Error(err)
 			}
-			for range jobs.Children(e.t.Context()) {
-				e.t.Error("there are children outside of a job")
+			for child, err := range jobs.Children(e.t.Context()) {
+				e.t.Errorf("there are children outside of a job: %v, %v", child, err)
 			}
 		})
 	})
@@ -244,6 +247,9 @@ func TestSpawn_manage(t *testing.T) {
 			}
 		})
 	})
+}
+
+func TestSpawn_retry(t *testing.T) {
 	t.Run("a retry takes up the children that failed, then the parent ends anew", func(t *testing.T) {
 		for _, join := range []bool{false, true} {
 			onBoth(t, func(e env) {

@@ -98,6 +98,9 @@ func TestDefinitions_Save(t *testing.T) {
 			audit(e)
 		})
 	})
+}
+
+func TestDefinitions_Save_refuses(t *testing.T) {
 	t.Run("nonsense is refused with its name, and nothing is stored", func(t *testing.T) {
 		onMemory(t, func(e env) {
 			s := newStages()
@@ -141,6 +144,9 @@ func TestDefinitions_Save(t *testing.T) {
 			}
 		})
 	})
+}
+
+func TestDefinitions_Sync(t *testing.T) {
 	t.Run("at the start of a program the code or the store wins", func(t *testing.T) {
 		onBoth(t, func(e env) {
 			s := newStages()
@@ -241,6 +247,9 @@ func TestDefinitions_Trigger(t *testing.T) {
 			audit(e)
 		})
 	})
+}
+
+func TestDefinitions_Trigger_builds(t *testing.T) {
 	t.Run("what it needs is built first, what needs it after", func(t *testing.T) {
 		onBoth(t, func(e env) {
 			s := newStages()
@@ -298,6 +307,9 @@ func TestDefinitions_Trigger(t *testing.T) {
 			}
 		})
 	})
+}
+
+func TestDefinitions_Trigger_arguments(t *testing.T) {
 	t.Run("custom arguments replace saved ones, these computed ones, these those of the schema", func(t *testing.T) {
 		onBoth(t, func(e env) {
 			var reg jobs.Registry

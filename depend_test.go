@@ -103,6 +103,9 @@ func TestRunner_After(t *testing.T) {
 			audit(e)
 		})
 	})
+}
+
+func TestRunner_After_needs(t *testing.T) {
 	for _, c := range []struct {
 		site string
 		need jobs.Need
@@ -141,6 +144,9 @@ func TestRunner_After(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestRunner_After_skips(t *testing.T) {
 	t.Run("cancelling and deleting skip what comes after, through a chain", func(t *testing.T) {
 		onBoth(t, func(e env) {
 			r := newRunner(e.t, e.store, registry("task", nothing), nil)
@@ -274,13 +280,15 @@ func TestRunner_After_refuses(t *testing.T) {
 	})
 }
 
-func TestRef(t *testing.T) {
-	secrets := func(_ context.Context, name string) (string, error) {
-		if name == "github" {
-			return "s3cret-token", nil
-		}
-		return "", errors.New("unknown")
+// secrets knows one secret.
+func secrets(_ context.Context, name string) (string, error) {
+	if name == "github" {
+		return "s3cret-token", nil
 	}
+	return "", errors.New("unknown")
+}
+
+func TestRef(t *testing.T) {
 	t.Run("what cannot be found or does not fit fails the job with the place", func(t *testing.T) {
 		onBoth(t, func(e env) {
 			s := newStages()
@@ -316,6 +324,9 @@ func TestRef(t *testing.T) {
 			}
 		})
 	})
+}
+
+func TestSecret(t *testing.T) {
 	t.Run("a secret is given to the handler and to nobody else", func(t *testing.T) {
 		onBoth(t, func(e env) {
 			var reg jobs.Registry

@@ -1,8 +1,6 @@
 package jobs
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 )
@@ -44,71 +42,4 @@ func (a *attempt) expand(s *resolver) error {
 	defer a.mu.Unlock()
 	a.spawned = [][]prepared{children}
 	return nil
-}
-
-// join ends a job whose children have ended: by the task's Join, or as its ChildPolicy says.
-func (a *attempt) join(ctx context.Context, args json.RawMessage) (json.RawMessage, error) {
-	a.mu.Lock()
-	own, counts := a.own, a.job.Children
-	a.mu.Unlock()
-	if a.task.join != nil {
-		return a.task.join(ctx, args, own)
-	}
-	if counts == nil {
-		return own, nil
-	}
-	return own, counts.outcome(a.claimed.ChildPolicy)
-}
-
-// countChildren gets what Join is given, and has Current tell the counts of the children that have ended.
-func (a *attempt) countChildren() error {
-	var b *brood
-	var own json.RawMessage
-	err := a.runner.store.View(a.runner.base, func(tx Tx) (err error) {
-		if own, err = ownOf(tx, a.id); err == nil {
-			b, err = readBrood(tx, a.id)
-		}
-		return err
-	})
-	if err != nil || b == nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.own = own
-	job := *a.job
-	job.Children = &b.ChildCounts
-	a.job = &job
-	return nil
-}
-
-// resolved returns the arguments of the attempt's job as the task takes them today, without references.
-func (a *attempt) resolved(s *resolver) (json.RawMessage, error) {
-	job, t := a.claimed, a.task
-	args := job.Args
-	if hasRefs(args) {
-		var err error
-		args, err = s.args(args, true)
-		if err != nil {
-			return nil, err
-		}
-		a.mu.Lock()
-		a.secrets = s.secrets
-		a.mu.Unlock()
-	} else if job.ArgsVersion == t.Version && job.ArgsSchema == t.Schema.Fingerprint() {
-		return args, nil
-	}
-	args, err := t.upgrade(t.Upgrade, job.ArgsVersion, args)
-	if err != nil {
-		return nil, err
-	}
-	return t.Schema.Accept(args)
-}
-
-// hide replaces the secrets that the handler was given in a text.
-func (a *attempt) hide(text string) string {
-	a.mu.Lock()
-	secrets := a.secrets
-	a.mu.Unlock()
-	return mask(text, secrets)
 }

@@ -27,7 +27,7 @@ func (r *Runner) pass(ctx context.Context) error {
 	r.mu.Lock()
 	if !r.told {
 		r.lookAgain()
-		r.dueAt = now
+		r.dueAt, r.scheduleAt = now, now
 	}
 	if r.active && !r.pruneAt.IsZero() && !r.pruneAt.After(now) {
 		r.pruneAt = time.Time{}

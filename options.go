@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"slices"
@@ -63,21 +62,6 @@ type Options struct {
 // Middleware runs code around the attempts of jobs: it calls next, with ctx or one made from it,
 // and returns its error or another.
 type Middleware func(ctx context.Context, job *Job, next func(ctx context.Context) error) error
-
-// callWithin calls the middleware around the handler.
-func (a *attempt) callWithin(ctx context.Context, args json.RawMessage, handle Handler) (result json.RawMessage, err error) {
-	next := func(ctx context.Context) (err error) {
-		result, err = handle(ctx, args)
-		return err
-	}
-	job := Current(ctx)
-	for i := len(a.runner.opts.Middleware) - 1; i >= 0; i-- {
-		middleware, inner := a.runner.opts.Middleware[i], next
-		next = func(ctx context.Context) error { return middleware(ctx, job, inner) }
-	}
-	err = next(ctx)
-	return result, err
-}
 
 func (o *Options) fill() error {
 	for _, d := range []struct {

@@ -94,6 +94,16 @@ func TestQueue_Workers(t *testing.T) {
 			jobs.Declare[struct{}, struct{}](&reg, jobs.Task{Name: "task"})
 			_, err := jobs.NewRunner(store, &reg, nil)
 			wantError(t, err, jobs.ErrInvalid)
+			opts := &jobs.Options{Queues: []jobs.Queue{{Name: "default", Workers: -1}, {Name: "far", Workers: -1}}}
+			r := newRunner(t, store, &reg, opts)
+			_, err = r.Enqueue(t.Context(), jobs.Request{Task: "task", Queue: "near"})
+			wantError(t, err, jobs.ErrInvalid)
+			job := enqueue(t, r, jobs.Request{Task: "task", Queue: "far"})
+			_, err = r.Edit(t.Context(), job.ID, func(req *jobs.Request) error { req.Queue = "near"; return nil })
+			wantError(t, err, jobs.ErrInvalid)
+			if n := count(t, r, jobs.Query{Queue: "near"}); n != 0 {
+				t.Errorf("%d jobs are in the queue", n)
+			}
 		})
 	})
 }

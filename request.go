@@ -187,6 +187,9 @@ func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, plac
 	if j.Queue == "" {
 		j.Queue = t.Queue
 	}
+	if err := r.checkWorkers(t, j.Queue); err != nil {
+		return err
+	}
 	if j.Priority == 0 {
 		j.Priority = t.Priority
 	}
@@ -220,6 +223,17 @@ func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, plac
 	var err error
 	j.Unique, err = p.unique.key(j)
 	return err
+}
+
+// checkWorkers refuses a queue whose workers cannot run the task, because this program only declares it.
+func (r *Runner) checkWorkers(t *task, queue string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q := r.queues[queue]
+	if t.handle != nil || r.configured(queue).Workers < 0 || q != nil && q.Workers < 0 {
+		return nil
+	}
+	return invalidf("Queue", "task %s is declared only, and this program works on queue %s, so it cannot run there; set the queue's Workers to -1 in Options.Queues", t.Name, queue)
 }
 
 // acceptArgs sets the job's arguments to args with all defaults, if they fit the task's schema.

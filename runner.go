@@ -196,6 +196,10 @@ func (r *Runner) changed(changes []Change) {
 	wake := false
 	for i := range changes {
 		c := &changes[i]
+		if c.ID == 0 { // a schedule was set, perhaps by another runner
+			r.scheduleAt, wake = time.Now(), wake || r.active
+			continue
+		}
 		if !c.Cancelling && len(r.early) > 0 {
 			delete(r.early, c.ID)
 		}

@@ -79,6 +79,9 @@ func TestSchedule(t *testing.T) {
 			audit(e)
 		})
 	})
+}
+
+func TestSchedule_Missed(t *testing.T) {
 	for _, c := range []struct {
 		missed jobs.Schedule
 		want   int
@@ -117,6 +120,9 @@ func TestSchedule(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestSchedule_Overlap(t *testing.T) {
 	for _, c := range []struct {
 		overlap jobs.Schedule
 		want    int // runs begun after ten minutes, each of which takes two and a half
@@ -131,7 +137,7 @@ func TestSchedule(t *testing.T) {
 				k := newTicks()
 				r := run(e.t, e.store, &k.reg, nil)
 				k.define(e.t, r, "d", 150, c.overlap)
-				time.Sleep(10*time.Minute + time.Second - time.Now().Sub(time.Now().Truncate(time.Minute)))
+				time.Sleep(10*time.Minute + time.Second - time.Since(time.Now().Truncate(time.Minute)))
 				synctest.Wait()
 				st := statusOf(e.t, r, "d")
 				if got := len(k.of("d")); got != c.want || st.Counts.Active() != c.active {
@@ -140,6 +146,9 @@ func TestSchedule(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestSchedule_edited(t *testing.T) {
 	t.Run("pausing, resuming, changing and removing hold at once, and lose and repeat nothing", func(t *testing.T) {
 		onBoth(t, func(e env) {
 			k := newTicks()
@@ -155,7 +164,7 @@ func TestSchedule(t *testing.T) {
 			time.Sleep(2*time.Hour + time.Minute)
 			want(2)
 			def.Title = "renamed"
-			def = save(e.t, r, *def)
+			save(e.t, r, *def)
 			want(2)
 			if err := r.Definitions().PauseSchedule(e.t.Context(), "d"); err != nil {
 				e.t.Fatal(err)
@@ -194,6 +203,9 @@ func TestSchedule(t *testing.T) {
 			audit(e)
 		})
 	})
+}
+
+func TestSchedule_Problem(t *testing.T) {
 	t.Run("a run that cannot be made is told, and the next one is made", func(t *testing.T) {
 		onBoth(t, func(e env) {
 			s := newStages()

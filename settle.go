@@ -128,6 +128,11 @@ func (r *Runner) finish(tx Tx, u *update, job *Job, to State, now time.Time) err
 
 // decide says what follows from the way the attempt ended.
 func (a *attempt) decide(job *Job, now time.Time) State {
+	if a.late != "" { // no more is written to it, because the attempt has ended
+		message := job.Message
+		job.fault(ErrorStuck, "the handler ignored the end of its context for long", a.late, now)
+		job.Message = message
+	}
 	if !errors.Is(a.stopped, ErrStopping) {
 		job.Crashes = 0 // it has got to the end of an attempt
 	}

@@ -267,8 +267,8 @@ type Change struct {
 type Notifier interface {
 	// Notify calls fn after each commit that saved or removed jobs, with what it did, in the
 	// order of the commits, until stop is called; a call that is under way then ends after stop
-	// has returned. fn must not block, use the store, or keep the
-	// slice.
+	// has returned. A record that was set in the space "due", by which schedules are found, is
+	// told by a zero Change. fn must not block, use the store, or keep the slice.
 	Notify(fn func([]Change)) (stop func())
 }
 

@@ -98,18 +98,19 @@ func (r *Runner) execute(tx Tx, p *plan, before *Job) ([]*Job, error) {
 	all := p.requests
 	if before != nil {
 		all = slices.Clone(all)
-		for i := range all {
-			if all[i].place == 0 {
-				after := slices.Clone(all[i].job.After)
-				all[i].job.After = append(after, Dependency{Name: before.ID.String(), Job: before.ID, Need: NeedEnd})
-				all[i].links = append(make([]int, 0, len(after)+1), all[i].links...)
-				for len(all[i].links) <= len(after) {
-					all[i].links = append(all[i].links, -1)
-				}
-			}
-		}
+		first := slices.IndexFunc(all, func(p prepared) bool { return p.place == 0 })
+		all[first].comeAfter(before)
 	}
 	return r.insertAll(tx, all, time.Now())
+}
+
+// comeAfter has a request come after the end of one more job.
+func (p *prepared) comeAfter(job *Job) {
+	for len(p.links) < len(p.job.After) { // none of them is of the same call
+		p.links = append(p.links, -1)
+	}
+	p.links = append(slices.Clip(p.links), -1)
+	p.job.After = append(slices.Clip(p.job.After), Dependency{Name: job.ID.String(), Job: job.ID, Need: NeedEnd})
 }
 
 // A planner works out what has to be made for a job of a definition.

@@ -176,3 +176,18 @@ func TestRunner_SetQueue_HoldsFromTheFirstClaimOfAProcess(t *testing.T) {
 		jobstest.Drain(e.t, r)
 	})
 }
+
+func TestSchedule_SavedByARunnerThatDoesNotRun(t *testing.T) {
+	onBoth(t, func(e env) {
+		k := newTicks()
+		run(e.t, e.store, &k.reg, nil)
+		synctest.Wait()
+		manager := newRunner(e.t, e.store, &k.reg, nil)
+		k.define(e.t, manager, "hourly", 0, jobs.Schedule{Every: time.Hour})
+		time.Sleep(3*time.Hour + time.Minute)
+		synctest.Wait()
+		if n := len(k.of("hourly")); n != 3 {
+			e.t.Errorf("it ran %d times in three hours", n)
+		}
+	})
+}

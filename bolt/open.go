@@ -44,6 +44,9 @@ func Open(path string, opts *Options) (*Store, error) {
 	if o.Timeout == 0 {
 		o.Timeout = time.Second
 	}
+	if err := create(path, !o.NoSync); err != nil {
+		return nil, fmt.Errorf("bolt: making %s: %w", path, err)
+	}
 	db, err := open(path, &bbolt.Options{
 		Timeout:        o.Timeout,
 		FreelistType:   bbolt.FreelistMapType,

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,6 +115,45 @@ func TestOpen(t *testing.T) {
 		}
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("its mode is %v", info.Mode())
+		}
+	})
+	t.Run("a new file is made once, and nothing else", func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "jobs.db")
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				s, err := bolt.Open(path, &bolt.Options{Timeout: 20 * time.Second})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				save(t, s, newJob())
+				closeStore(t, s)
+			})
+		}
+		group.Wait()
+		s := open(t, path)
+		if n := count(t, s); n != 8 {
+			t.Errorf("%d jobs are left, want 8", n)
+		}
+		closeStore(t, s)
+		files, err := os.ReadDir(dir)
+		if err != nil || len(files) != 1 {
+			t.Errorf("there are %v, %v, want one file", files, err)
+		}
+	})
+	t.Run("a link that leads nowhere is followed", func(t *testing.T) {
+		dir := t.TempDir()
+		path, to := filepath.Join(dir, "link.db"), filepath.Join(dir, "jobs.db")
+		if err := os.Symlink(to, path); err != nil {
+			t.Skip(err)
+		}
+		s := open(t, path)
+		save(t, s, newJob())
+		closeStore(t, s)
+		if _, err := os.Stat(to); err != nil {
+			t.Error(err)
 		}
 	})
 	t.Run("one damaged meta page does no harm", func(t *testing.T) {

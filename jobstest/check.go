@@ -83,7 +83,7 @@ func (a *audit) report(format string, args ...any) {
 func (a *audit) run(ctx context.Context, tx jobs.Tx) error {
 	*a = audit{tx: tx, known: make(map[jobs.ID]*known)}
 	for _, step := range [...]func() error{
-		a.jobs, a.states, a.lines, a.due, a.labels, a.tallies, a.clocksAndTurns, a.places, a.unique, a.last, a.logs, a.queues, a.events,
+		a.jobs, a.states, a.lines, a.due, a.labels, a.tallies, a.clocksAndTurns, a.places, a.unique, a.last, a.logs, a.queues, a.events, a.waiting, a.schedules,
 	} {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -2,7 +2,9 @@ package jobstest_test
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +94,19 @@ func TestCheck(t *testing.T) {
 		{"an end without a time", "have a time of that", change(0, func(j *jobs.Job) { j.FinishedAt = time.Time{} })},
 		{"a result without success", "has not succeeded", change(1, func(j *jobs.Job) { j.Result = json.RawMessage("1") })},
 		{"running without a claim", "was not claimed", change(1, func(j *jobs.Job) { j.State = jobs.Running })},
+		{"waiting for nothing", "waits for nothing", change(2, func(j *jobs.Job) { j.State, j.Line = jobs.Waiting, "" })},
+		{"waiting for what has ended", "waits for 1 jobs, and 0 of those", change(2, func(j *jobs.Job) {
+			j.State, j.Line, j.Pending, j.After = jobs.Waiting, "", 1, []jobs.Dependency{{Job: 1, Name: "1"}}
+			j.Generation++
+		})},
+		{"waiting for no children", "cannot be read", change(2, func(j *jobs.Job) { j.State, j.Line, j.Brood = jobs.Waiting, "", 1 })},
+		{"waiting for children that are gone", "waits for 2 of 2", func(tx jobs.Tx, ids [3]jobs.ID) error {
+			key := string(binary.BigEndian.AppendUint64(nil, uint64(ids[2])))
+			err := tx.SetRecord("brood", key, []byte(`{"claim":1,"total":2}`))
+			return errors.Join(err, change(2, func(j *jobs.Job) { j.State, j.Line, j.Brood = jobs.Waiting, "", 1 })(tx, ids))
+		}},
+		{"a time at which no schedule is due", "is due at", set("due", "\x00\x00\x00\x00\x00\x00\x00\x01nothing", []byte{})},
+		{"a schedule that is never due", "is not due then", set("schedule", "id", []byte(`{"next":"2030-01-01T00:00:00Z"}`))},
 		{"more attempts than claims", "more attempts than claims", change(0, func(j *jobs.Job) { j.Attempt = 5 })},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -43,6 +43,12 @@ var notifyCases = []storeCase{
 			if err := setRecord(ctx, s, "space", "key", []byte("x")); err != nil {
 				return err
 			}
+			if err := setRecord(ctx, s, "due", "key", []byte("x")); err != nil {
+				return err
+			}
+			if err := setRecord(ctx, s, "due", "key", nil); err != nil {
+				return err
+			}
 			if err := remove(ctx, s, job.ID); err != nil {
 				return err
 			}
@@ -56,6 +62,7 @@ var notifyCases = []storeCase{
 				{ID: job.ID, Task: "task", Queue: "queue", From: jobs.Queued, State: jobs.Scheduled, RunAt: later, Cancelling: true},
 				{ID: job.ID, Task: "task", Queue: "other", From: jobs.Scheduled, State: jobs.Queued, RunAt: later},
 				{ID: other.ID, Task: "task", Queue: "queue", State: jobs.Queued},
+				{}, // a schedule
 				{ID: job.ID, Task: "task", Queue: "other", From: jobs.Queued},
 			}
 			if got := log.all(); !reflect.DeepEqual(got, want) {

@@ -55,6 +55,9 @@ func (tx *Tx) SetRecord(space, key string, value []byte) error {
 		return err
 	}
 	tx.touched++
+	if space == "due" && value != nil { // see jobs.Notifier
+		tx.changes = append(tx.changes, jobs.Change{})
+	}
 	if tx.mode != Buffered {
 		return tx.writeRecord(k, value)
 	}

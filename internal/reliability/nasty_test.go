@@ -65,6 +65,9 @@ var nasties = []nasty{
 			if !strings.Contains(logOf(t, r, job.ID), "ignores the end of its context") {
 				t.Error("its log does not say so")
 			}
+			if len(job.Errors) != 2 || job.Errors[0].Kind != jobs.ErrorStuck || !strings.Contains(job.Errors[0].Stack, "reliability_test") {
+				t.Errorf("its errors are %+v, want one that says where the handler was", job.Errors)
+			}
 		},
 	},
 	{

@@ -115,7 +115,7 @@ func memoryDir(t *testing.T) string {
 // TestPowerCut rebuilds the file as it stands after a power cut at each point of a workload.
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
-	size := scale(powerCut{1, 2, 12, 0, 250}, powerCut{3, 3, 20, 1, 6_000}, powerCut{2, 2, 10, 1, 1 << 30})
+	size := scale(powerCut{1, 2, 12, 0, 250}, powerCut{3, 3, 18, 1, 5_400}, powerCut{2, 2, 10, 1, 1 << 30})
 	seed := seedOf(t)
 	for i := range size.recordings {
 		t.Run(fmt.Sprint("recording ", i), func(t *testing.T) {

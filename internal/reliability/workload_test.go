@@ -32,6 +32,7 @@ func (d *driver) drive(ctx context.Context, n int) error {
 	acts := [...]func(context.Context) error{
 		d.note, d.pair, d.order, d.never, d.unique, d.await("flaky"), d.await("pay"), d.await("chain"), d.await("snooze"),
 		d.cancelRunning, d.schedule, d.retry, d.remove, d.pause, d.group, d.skip, d.pass,
+		d.graph, d.family, d.cancelFamily, d.define,
 	}
 	for range n {
 		i := d.rng.IntN(len(acts))

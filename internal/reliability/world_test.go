@@ -146,6 +146,7 @@ func (w *world) register() {
 		}
 		return nil
 	})
+	w.registerFamilies()
 	handle(jobs.Task{Name: "skip"}, func(context.Context, *jobs.Job) error { return jobs.Skip("nothing to do") })
 }
 
@@ -250,7 +251,7 @@ func (w *world) check(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("the events say that job %d is %s, and there is none", id, state))
 		}
 	}
-	return errors.Join(append(errs, w.together(all), w.logs(ctx, all))...)
+	return errors.Join(append(errs, w.together(all), w.logs(ctx, all), w.families(ctx, all))...)
 }
 
 // together checks that what was written in one transaction is there together.
