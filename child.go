@@ -26,17 +26,58 @@ func Spawn(ctx context.Context, reqs ...Request) error {
 	if err != nil {
 		return err
 	}
+	var after []ID
 	for i := range all {
 		for _, d := range all[i].job.After {
-			if d.Job == a.id {
-				return invalidf("After", "a child of job %d cannot come after its own parent, which waits for it", a.id)
+			if d.Job != 0 {
+				after = append(after, d.Job)
 			}
 		}
+	}
+	if err := a.checkAfter(ctx, after); err != nil {
+		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.spawned = append(a.spawned, all)
 	return nil
+}
+
+// checkAfter refuses jobs to come after that wait themselves, through others, for the running job or
+// for one that waits for it: none of them would ever end.
+func (a *attempt) checkAfter(ctx context.Context, after []ID) error {
+	if len(after) == 0 {
+		return nil
+	}
+	return a.runner.store.View(ctx, func(tx Tx) error {
+		waits := map[ID]bool{a.id: true} // for the children
+		for id := a.claimed.Parent; id != 0; {
+			parent, err := tx.Job(id)
+			if err != nil {
+				break
+			}
+			waits[id] = true
+			id = parent.Parent
+		}
+		seen := make(map[ID]bool)
+		for len(after) > 0 {
+			id := after[0]
+			after = after[1:]
+			if waits[id] {
+				return invalidf("After", "a child of job %d would wait for job %d, which waits for it", a.id, id)
+			}
+			if seen[id] || len(seen) == maxGraph {
+				continue
+			}
+			seen[id] = true
+			if job, err := tx.Job(id); err == nil && job.State == Waiting {
+				for _, d := range job.After {
+					after = append(after, d.Job)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // Children returns the children of the running job that have ended, in the order in which they were

@@ -177,6 +177,52 @@ func TestSpawn_handler(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a child that would wait for its parent through others is refused", func(t *testing.T) {
+		onBoth(t, func(e env) {
+			var refused error
+			var r *jobs.Runner
+			reg := registry("kid", nothing)
+			handle(reg, jobs.Task{Name: "parent"}, func(ctx context.Context) error {
+				made, err := r.Enqueue(ctx,
+					jobs.Request{Task: "kid", Name: "a", After: []jobs.Dependency{{Job: jobs.Current(ctx).ID}}},
+					jobs.Request{Task: "kid", After: []jobs.Dependency{{Name: "a"}}})
+				if err != nil {
+					return err
+				}
+				refused = jobs.Spawn(ctx, jobs.Request{Task: "kid", After: []jobs.Dependency{{Job: made[1].ID}}})
+				return nil
+			})
+			r = run(e.t, e.store, reg, nil)
+			wantState(e.t, end(e.t, r, enqueue(e.t, r, jobs.Request{Task: "parent"}).ID), jobs.Succeeded)
+			if !errors.Is(refused, jobs.ErrInvalid) {
+				e.t.Errorf("got %v", refused)
+			}
+		})
+	})
+	t.Run("what has become impossible when the handler ends fails the job", func(t *testing.T) {
+		onBoth(t, func(e env) {
+			var r *jobs.Runner
+			reg := registry("kid", nothing)
+			handle(reg, jobs.Task{Name: "parent", MaxAttempts: 3}, func(ctx context.Context) error {
+				made, err := r.Enqueue(ctx, jobs.Request{Task: "kid", RunAt: time.Now().Add(time.Hour)})
+				if err != nil {
+					return err
+				}
+				err = jobs.Spawn(ctx, jobs.Request{Task: "kid", After: []jobs.Dependency{{Job: made[0].ID}}})
+				return errors.Join(err, r.Delete(ctx, made[0].ID))
+			})
+			r = run(e.t, e.store, reg, nil)
+			job := end(e.t, r, enqueue(e.t, r, jobs.Request{Task: "parent"}).ID)
+			wantState(e.t, job, jobs.Failed)
+			if !strings.Contains(job.Message, "there is no job") || job.Attempt != 1 {
+				e.t.Errorf("after %d attempts: %s", job.Attempt, job.Message)
+			}
+			audit(e)
+		})
+	})
+}
+
+func TestSpawn_again(t *testing.T) {
 	t.Run("an attempt that runs again spawns once", func(t *testing.T) {
 		onBoth(t, func(e env) {
 			reg := registry("kid", nothing)
