@@ -66,7 +66,8 @@ func (h *harvest) show(ctx context.Context, title string, parts ...func(context.
 		}
 		text += "\n" + t
 	}
-	h.out.Print(text + "\n")
+	h.out.Print(text)
+	h.out.Print("")
 	if h.svg == "" {
 		return nil
 	}

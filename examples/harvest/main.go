@@ -62,6 +62,9 @@ func main() {
 
 // run harvests until the story is over, or ctx is done.
 func run(ctx context.Context, o options) (err error) {
+	if o.every == 0 { // which is no schedule
+		return errors.New("-every has to be at least 1s")
+	}
 	store, err := open(&o)
 	if err != nil {
 		return err
@@ -74,7 +77,8 @@ func run(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, w.close()) }()
 	out := screen.New(os.Stdout)
 	defer out.Close()
-	out.Print(fmt.Sprintf("Sites at %s\nDefinitions and jobs in %s\n", w.url, o.db))
+	out.Print(fmt.Sprintf("Sites at %s\nDefinitions and jobs in %s", w.url, o.db))
+	out.Print("")
 	h, err := newHarvest(ctx, store, w, out, o)
 	if err != nil {
 		return err

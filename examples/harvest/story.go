@@ -87,7 +87,7 @@ func (h *harvest) byHand(ctx context.Context, id string, t *jobs.Trigger) (made 
 		for _, job := range all {
 			ids = append(ids, job.Definition)
 		}
-		h.out.Print("\nMade by hand: " + strings.Join(ids, ", "))
+		h.out.Print("Made by hand: " + strings.Join(ids, ", "))
 		made = true
 	}
 	over := func(s *jobs.DefinitionStatus) bool { return s.Counts.Active() == 0 }
