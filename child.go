@@ -113,7 +113,8 @@ func Children(ctx context.Context) iter.Seq2[*Job, error] {
 
 // Join has fn called when all children of a job of the task have ended, however they did, with the
 // arguments of the job and the result that its handler returned. What fn returns is what the job ends
-// with; it is tried again like a handler. [Children] gives the children, Current their counts.
+// with; it is tried again like a handler. [Children] gives the children, Current their counts. For a job
+// with Request.Each it is not called.
 //
 // It must be called before the registry is given to NewRunner. It panics if it was called before, or
 // with a nil function, or if the task is declared only.
@@ -408,7 +409,9 @@ func uncount(tx Tx, child *Job) error {
 // childrenEnded ends a job whose children have ended, or queues it for its Join.
 func (r *Runner) childrenEnded(tx Tx, parent *Job, c *ChildCounts, now time.Time) error {
 	t := r.registry.lookup(parent.Task)
-	if t == nil || t.handle == nil || t.join != nil { // who can execute it knows
+	// Who can execute a task knows whether it has a Join. One with Each has no arguments to call it with,
+	// and its result is the list of those of its children.
+	if parent.Each == "" && (t == nil || t.handle == nil || t.join != nil) {
 		parent.Joining, parent.Attempt, parent.RunAt = true, 0, now
 		return r.shift(tx, parent, Queued, now)
 	}

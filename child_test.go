@@ -475,6 +475,24 @@ func TestRequest_Each(t *testing.T) {
 	})
 }
 
+// A job with Each ends as its children do, also if its task has a Join.
+func TestRequest_Each_join(t *testing.T) {
+	onBoth(t, func(e env) {
+		s := newStages()
+		s.process.Join(func(context.Context, processArgs, string) (string, error) { return "joined", nil })
+		r := run(e.t, e.store, &s.reg, nil)
+		reqs := s.pair("a", jobs.NeedSuccess)
+		reqs[0].Each = jobs.ResultOf("crawl", "/pages")
+		reqs[0].Set("/label", jobs.ItemAt(""))
+		job := end(e.t, r, enqueueAll(e.t, r, reqs...)[0].ID)
+		wantState(e.t, job, jobs.Succeeded)
+		if job.Children == nil || job.Children.Succeeded != 2 || job.Result != nil {
+			e.t.Errorf("the children are %+v, the result %s: %s", job.Children, job.Result, job.Message)
+		}
+		audit(e)
+	})
+}
+
 func TestSpawn_many(t *testing.T) {
 	t.Run("the counts of very many children are right", func(t *testing.T) {
 		onMemory(t, func(e env) {
