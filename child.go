@@ -16,6 +16,12 @@ import (
 // children; to retry one that has ended retries those of its children that have failed or were
 // cancelled, if there are such.
 //
+// Meanwhile the progress of the job counts its children. Children with the same title share a node of
+// that name that sums up what they count. A handler that knows what this will be in the end says so as
+// the total of a child of its own progress with that name:
+//
+//	jobs.Progress(ctx).Child("Resize images").SetTotal(images)
+//
 // Bad requests are refused at once. Outside a job the requests are dropped.
 func Spawn(ctx context.Context, reqs ...Request) error {
 	a := current(ctx)
@@ -250,6 +256,7 @@ type brood struct {
 	Last      time.Time `json:"last,omitzero"`       // when one of them ended last
 	Open      bool      `json:"open,omitempty"`      // they are being spawned
 	Abandoned bool      `json:"abandoned,omitempty"` // their parent was cancelled: they are not to start
+	Kinds     []kind    `json:"kinds,omitempty"`     // what they have counted
 }
 
 func readBrood(tx Tx, parent ID) (*brood, error) {
@@ -298,18 +305,25 @@ func setOwn(tx Tx, job *Job) error {
 
 func ownOf(tx Tx, id ID) (json.RawMessage, error) { return tx.Record(spaceOwn, string(fromID(id))) }
 
-// withBrood returns a child with the counts of its own children.
-func withBrood(tx Tx, child *Job) (*Job, error) {
-	if child.Brood == 0 {
-		return child, nil
-	}
-	b, err := readBrood(tx, child.ID)
-	if err != nil || b == nil {
-		return child, err
+// count adds n times a child that has ended, with what its own children have counted.
+func (b *brood) count(tx Tx, child *Job, title string, n int64) error {
+	var kids *brood
+	if child.Brood != 0 {
+		var err error
+		if kids, err = readBrood(tx, child.ID); err != nil {
+			return err
+		}
 	}
 	c := *child
-	c.Children = &b.ChildCounts
-	return &c, nil
+	if kids != nil {
+		c.Children = &kids.ChildCounts
+	}
+	b.add(&c, n)
+	b.sum(title, child.Progress, kids, n)
+	if k := b.kind(title); k != nil {
+		k.Known += n
+	}
+	return nil
 }
 
 // spawn stores the children of a job that has just begun to wait for them.
@@ -318,7 +332,7 @@ func (r *Runner) spawn(tx Tx, parent *Job, spawned [][]prepared, now time.Time) 
 	if err := b.write(tx, parent.ID); err != nil {
 		return err
 	}
-	total := int64(0)
+	var kids []*Job
 	for _, all := range spawned {
 		made, err := r.insertAll(tx, all, now)
 		if err != nil {
@@ -326,7 +340,7 @@ func (r *Runner) spawn(tx Tx, parent *Job, spawned [][]prepared, now time.Time) 
 		}
 		for _, job := range made {
 			if !job.Duplicate {
-				total++
+				kids = append(kids, job)
 			}
 		}
 	}
@@ -334,7 +348,13 @@ func (r *Runner) spawn(tx Tx, parent *Job, spawned [][]prepared, now time.Time) 
 	if err != nil {
 		return err
 	}
-	b.Total, b.Open = total, false
+	for _, job := range kids {
+		if k := b.makeKind(r.title(job)); k != nil {
+			k.Jobs++
+		}
+	}
+	b.fix(parent.Progress)
+	b.Total, b.Open = int64(len(kids)), false
 	if err := b.write(tx, parent.ID); err != nil || b.Pending() > 0 {
 		return err
 	}
@@ -370,10 +390,9 @@ func (r *Runner) tellParent(tx Tx, child *Job, now time.Time, moved func(*Job, S
 	if err != nil || b == nil {
 		return err
 	}
-	if child, err = withBrood(tx, child); err != nil {
+	if err := b.count(tx, child, r.title(child), 1); err != nil {
 		return err
 	}
-	b.add(child, 1)
 	b.Last = now
 	if err := b.write(tx, child.Parent); err != nil || b.Open || b.Pending() > 0 {
 		return err
@@ -394,15 +413,14 @@ func (r *Runner) tellParent(tx Tx, child *Job, now time.Time, moved func(*Job, S
 }
 
 // uncount takes back the end of a child that is taken up again.
-func uncount(tx Tx, child *Job) error {
+func (r *Runner) uncount(tx Tx, child *Job) error {
 	b, err := broodOf(tx, child)
 	if err != nil || b == nil {
 		return err
 	}
-	if child, err = withBrood(tx, child); err != nil {
+	if err := b.count(tx, child, r.title(child), -1); err != nil {
 		return err
 	}
-	b.add(child, -1)
 	return b.write(tx, child.Parent)
 }
 

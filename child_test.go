@@ -392,7 +392,8 @@ func TestSpawn_progress(t *testing.T) {
 			for _, job := range seen {
 				p := job.Progress
 				f, ok := p.Fraction()
-				live = live || ok && f == 0.75 && len(p.Children) == 2 && p.Children[0].Current == 2 && job.Children.Counters["done"] == 4 && p.Cut == 2
+				kids := p.Child("kid")
+				live = live || ok && f == 0.75 && len(p.Children) == 1 && len(kids.Children) == 2 && kids.Children[0].Current == 2 && job.Children.Counters["done"] == 4
 			}
 			if !live {
 				e.t.Errorf("two of four, and two halves, were never seen; last %v", seen[len(seen)-1].Progress)
