@@ -328,7 +328,7 @@ func (r *Runner) handOver(a *attempt, mailbox chan *attempt) {
 	r.finished = append(r.finished, a)
 	// While much has been claimed ahead, the workers go on without the loop: one commit then
 	// serves many ends.
-	if len(q.ahead) <= aheadJobs/2 || !r.active {
+	if len(q.ahead) <= q.most()/2 || !r.active {
 		r.poke()
 	}
 	if a.settled != nil {

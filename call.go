@@ -9,6 +9,9 @@ import (
 
 // call runs the handler, within the middleware if there is any.
 func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) {
+	if err := a.fetchArgs(); err != nil {
+		return nil, err
+	}
 	s := &resolver{r: a.runner, ctx: ctx, job: a.claimed}
 	if a.claimed.Each != "" && !a.claimed.Joining {
 		return nil, a.expand(s)
@@ -38,6 +41,30 @@ func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) 
 		return nil, &resultError{errors.New("it is not valid JSON")}
 	}
 	return result, err
+}
+
+// fetchArgs reads arguments that were too large to be read by the claim.
+func (a *attempt) fetchArgs() error {
+	if a.claimed.Args != nil {
+		return nil
+	}
+	var args json.RawMessage
+	err := a.runner.store.View(a.runner.base, func(tx Tx) error {
+		job, err := tx.Job(a.id)
+		if err == nil {
+			args = job.Args
+		}
+		return err
+	})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.claimed.Args = args // a.job is the same one, or a copy of it
+	if a.job.Args == nil && a.job != a.claimed {
+		job := *a.job
+		job.Args = args
+		a.job = &job
+	}
+	return err
 }
 
 // callWithin calls the middleware around the handler.

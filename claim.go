@@ -157,8 +157,9 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	left, gone := make(map[string]departure), 0 // from the line
-	line := Query{Order: InLine, Line: settings.Name, Limit: n}
+	left, gone := make(map[int]departure), 0 // from the line
+	// Large arguments are read by the worker: it need not hold up a commit.
+	line := Query{Order: InLine, Line: settings.Name, Limit: n, Lean: true}
 	for passed := 0; passed < maxRound && len(c.jobs) < n; line.Limit = min(2*line.Limit, maxRound) {
 		candidates, err := collect(tx.Jobs(line))
 		if err != nil {
@@ -180,7 +181,7 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 				continue
 			}
 			gone++
-			left[lineKey(job)] = left[lineKey(job)].and(job)
+			left[job.Priority] = left[job.Priority].and(job)
 			if err := r.claimOne(tx, c, job, now); err != nil {
 				return err
 			}
@@ -193,11 +194,11 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 		}
 		passed += len(candidates)
 		if len(candidates) < line.Limit && len(c.jobs) < n { // all were looked at
-			return r.advance(tx, left)
+			return r.advance(tx, settings.Name, left)
 		}
 	}
 	c.more = c.more || gone > 0 // otherwise there are only suspects
-	return r.advance(tx, left)
+	return r.advance(tx, settings.Name, left)
 }
 
 // collect returns the jobs of a sequence, or its error.
@@ -244,7 +245,7 @@ func (r *Runner) claimOne(tx Tx, c *claim, job *Job, now time.Time) error {
 	return nil
 }
 
-// A departure tells of the jobs of one line key that a claim took.
+// A departure tells of the jobs of one queue and priority that a claim took.
 type departure struct {
 	stamp   uint64 // the greatest
 	grouped int    // how many have a group
@@ -260,8 +261,9 @@ func (d departure) and(job *Job) departure {
 
 // advance moves the virtual times to just after the jobs that left. Turns that lie before them mean
 // nothing any more; up to two are removed for each job, so they cannot pile up.
-func (r *Runner) advance(tx Tx, left map[string]departure) error {
-	for line, d := range left {
+func (r *Runner) advance(tx Tx, queue string, left map[int]departure) error {
+	for priority, d := range left {
+		line := lineKey(&Job{Queue: queue, Priority: priority})
 		clock, err := tx.Record(spaceClock, line)
 		if err != nil {
 			return err

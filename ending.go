@@ -11,7 +11,12 @@ type ending struct {
 // noteEnd takes note of a job that has ended, if anybody wants to know.
 func noteEnd(tx Tx, job *Job) {
 	if e, ok := tx.(*ending); ok {
-		c := *job // it may change yet
+		c := *job          // it may change yet
+		if c.Args == nil { // its claim has left them out
+			if stored, err := e.Job(job.ID); err == nil {
+				c.Args = stored.Args
+			}
+		}
 		e.jobs = append(e.jobs, &c)
 	}
 }

@@ -101,8 +101,11 @@ func codeBlock(text, begin string) string {
 }
 
 // inMemory runs a runner over a store in memory, and returns it with a function that stops it.
-func inMemory(reg *jobs.Registry) (*jobs.Runner, func()) {
-	runner, err := jobs.NewRunner(memory.New(), reg, &jobs.Options{Logger: slog.New(slog.DiscardHandler)})
+func inMemory(reg *jobs.Registry) (*jobs.Runner, func()) { return inMemoryWith(reg, new(jobs.Options)) }
+
+func inMemoryWith(reg *jobs.Registry, opts *jobs.Options) (*jobs.Runner, func()) {
+	opts.Logger = slog.New(slog.DiscardHandler)
+	runner, err := jobs.NewRunner(memory.New(), reg, opts)
 	check(err)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)

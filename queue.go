@@ -190,11 +190,12 @@ func (r *Runner) configured(name string) Queue {
 
 const (
 	// In a queue whose handlers last less than brisk on average, over the last briskRow or so,
-	// jobs are claimed ahead, so that a commit serves many of them: at most aheadJobs. After
-	// maxAhead without a worker they go back to their line.
+	// jobs are claimed ahead, so that a commit serves many of them: at most aheadJobs, half of
+	// which are worked off while the other half is committed, and no more than the workers can
+	// do in half of maxAhead. After maxAhead without a worker they go back to their line.
 	brisk     = time.Millisecond
 	briskRow  = 64
-	aheadJobs = 512
+	aheadJobs = 1024
 	maxAhead  = 50 * time.Millisecond
 )
 
@@ -270,6 +271,14 @@ func (q *queue) lasted(d time.Duration) {
 
 func (q *queue) isBrisk() bool { return q.ended == briskRow && q.mean < brisk }
 
+// most returns how many jobs may be claimed ahead.
+func (q *queue) most() int {
+	if !q.isBrisk() {
+		return 0
+	}
+	return min(aheadJobs, int(time.Duration(q.Workers)*maxAhead/2/max(q.mean, time.Microsecond)))
+}
+
 // blocked reports whether no job may be claimed, unless the stored settings have changed.
 func (q *queue) blocked() bool { return q.Paused || q.Workers < 0 }
 
@@ -278,11 +287,7 @@ func (q *queue) room() int {
 	if q.blocked() {
 		return 0
 	}
-	n := q.Workers
-	if q.isBrisk() {
-		n += aheadJobs
-	}
-	return n - q.busy - len(q.ahead) - q.reserved
+	return q.Workers + q.most() - q.busy - len(q.ahead) - q.reserved
 }
 
 // reserve makes a claim for all the room there is, as far as the rate allows; nil if there is none.

@@ -25,8 +25,9 @@ type Runner struct {
 	told     bool // the store tells of its commits
 
 	// Set by Run.
-	session uint64
-	base    context.Context //nolint:containedctx // what the contexts of handlers are made from
+	session  uint64
+	settling Job             // used by settle, of which one runs at a time
+	base     context.Context //nolint:containedctx // what the contexts of handlers are made from
 
 	wake chan struct{} // of capacity 1: the loop has something to look at
 

@@ -152,49 +152,64 @@ func (r *Runner) follow(ctx context.Context) {
 // makeDue makes jobs until no schedule is due, and returns when one is next.
 func (r *Runner) makeDue(ctx context.Context) (next time.Time, err error) {
 	for ctx.Err() == nil {
-		var ids []string
+		var due []string
 		next, now := time.Time{}, time.Now()
 		err := r.store.View(ctx, func(tx Tx) error {
 			for rec, err := range tx.Records(spaceDue, "", "") {
 				if err != nil {
 					return err
 				}
-				at := time.Unix(0, int64(toNumber([]byte(rec.Key[:8]))))
-				if at.After(now) {
+				if at, _ := splitDue(rec.Key); at.After(now) {
 					next = at
 					break
 				}
-				if ids = append(ids, rec.Key[8:]); len(ids) == bulk {
+				if due = append(due, rec.Key); len(due) == bulk {
 					break
 				}
 			}
 			return nil
 		})
-		if err != nil || len(ids) == 0 {
+		if err != nil || len(due) == 0 {
 			return next, err
 		}
-		for _, id := range ids {
-			if err := r.makeDueOf(ctx, id, now); err != nil {
-				return next, fmt.Errorf("definition %q: %w", id, err)
+		for _, key := range due {
+			_, id := splitDue(key)
+			if e := r.makeDueOf(ctx, key, id, now); e != nil { // the others are not held up
+				err = errors.Join(err, fmt.Errorf("definition %q: %w", id, e))
 			}
+		}
+		if err != nil {
+			return next, err
 		}
 	}
 	return time.Time{}, nil
 }
 
+func splitDue(key string) (at time.Time, id string) {
+	if len(key) < 8 {
+		return time.Time{}, key
+	}
+	return time.Unix(0, int64(toNumber([]byte(key[:8])))).UTC(), key[8:]
+}
+
 // makeDueOf makes the jobs of a definition whose schedule is due, unless somebody else has done so.
-func (r *Runner) makeDueOf(ctx context.Context, id string, now time.Time) error {
+func (r *Runner) makeDueOf(ctx context.Context, key, id string, now time.Time) error {
 	for {
 		var def *Definition
 		var seen *ScheduleState
 		err := r.store.View(ctx, func(tx Tx) (err error) {
-			if def, err = readDefinition(tx, id); err == nil {
-				seen, err = readSchedule(tx, id)
+			if seen, err = readSchedule(tx, id); err == nil {
+				def, err = readDefinition(tx, id)
 			}
 			return err
 		})
-		if errors.Is(err, ErrNotFound) || err == nil && (seen.Next.IsZero() || seen.Next.After(now)) {
-			return nil
+		if errors.Is(err, ErrNotFound) || err == nil && dueKey(seen.Next, id) != key {
+			return r.update(ctx, func(tx Tx) error {
+				if now, err := readSchedule(tx, id); err == nil && dueKey(now.Next, id) == key {
+					return clearSchedule(tx, id) // of a definition that is gone
+				}
+				return tx.SetRecord(spaceDue, key, nil)
+			})
 		}
 		if err != nil {
 			return err

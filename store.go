@@ -136,6 +136,10 @@ type Query struct {
 	After ID
 	// Limit is the greatest number of jobs returned; 0 means no limit.
 	Limit int
+
+	// Lean allows the store to return jobs without their arguments, if they are large: Args is nil
+	// then. A store that makes use of it leaves the arguments as they are when such a job is saved.
+	Lean bool
 }
 
 // Match reports whether job is among those that q selects, whatever the order and limit.

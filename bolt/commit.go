@@ -63,6 +63,7 @@ type queue struct {
 	// Used by the leader, and again by the next.
 	batch   []*call
 	tx      kv.Tx
+	latest  int // ID of the transaction that tx committed last
 	backend backend
 }
 
@@ -226,6 +227,9 @@ func (s *Store) attempt(batch []*call) (bad int) {
 		return -1
 	}
 	tx := &q.tx
+	if id != q.latest+1 {
+		tx.Forget() // somebody else has committed since
+	}
 	tx.Begin(&q.backend, kv.Buffered)
 	defer tx.End()
 
@@ -244,7 +248,9 @@ func (s *Store) attempt(batch []*call) (bad int) {
 			return -1
 		}
 		committed = true
+		q.latest = id
 	}
+	tx.Keep()
 	for _, c := range batch {
 		c.final = true
 	}

@@ -24,13 +24,13 @@ const (
 //	✓ crawl          job 1, 3.2 s
 //	├── ✓ parse a    job 2, 0.4 s
 //	├── ● parse b    job 3
-//	└── … merge                    ← parse a, parse b
-//	    └── … report
+//	└── ◌ merge                    ← parse a, parse b
+//	    └── ◌ report
 //
 // A node is drawn below the one through which every way to it leads. If that does not say all, the
 // nodes that lead to it follow: after ← those of its edges, after ⇠ those of weak ones, after ↺ those
 // of edges that close a cycle. The mark before a node is that of its state; unknown states have none.
-// Trees of more than 12 levels go on further below, where the line ends with an ellipsis.
+// A tree goes on further below, out of this order, where a line of its twelfth level ends with an ellipsis.
 //
 // Each line ends with a newline. The layout may change.
 func (g *Graph) Text() string {

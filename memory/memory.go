@@ -71,6 +71,7 @@ func (s *Store) Update(ctx context.Context, fn func(jobs.Tx) error) error {
 		return err
 	}
 	committed = true
+	s.tx.Keep()
 	if s.data.changed() {
 		s.snapshot = nil
 	}
@@ -124,6 +125,8 @@ func (s *Store) settle() error {
 	err := s.tx.Settle()
 	if err != nil {
 		s.data.undo()
+	} else {
+		s.tx.Keep()
 	}
 	s.data.changed()
 	return err

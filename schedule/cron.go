@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"math"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,6 +12,8 @@ import (
 type cron struct {
 	*fields
 	loc *time.Location
+	// The stretch that was needed last, because to find one can take a microsecond.
+	last atomic.Pointer[stretch]
 }
 
 // A stretch of time has one offset, in seconds. Its end is the first second of the next one.
@@ -21,17 +24,26 @@ func (c *cron) stretch(second int64) stretch {
 	if c.loc == time.UTC {
 		return stretch{math.MinInt64, 0, math.MaxInt64}
 	}
+	if s := c.last.Load(); s != nil && s.begin <= second && second < s.end {
+		return *s
+	}
 	t := time.Unix(second, 0).In(c.loc)
 	_, offset := t.Zone()
-	s := stretch{math.MinInt64, int64(offset), math.MaxInt64}
+	s := &stretch{math.MinInt64, int64(offset), math.MaxInt64}
 	begin, end := t.ZoneBounds()
 	if !begin.IsZero() {
 		s.begin = begin.Unix()
 	}
 	if !end.IsZero() {
 		s.end = end.Unix()
+		// Where the rule of a zone goes beyond its table, ZoneBounds of Go 1.26 ends each year
+		// after 365 days, so that the last day of a leap year is after the end.
+		for s.end <= second {
+			s.end += secondsPerDay
+		}
 	}
-	return s
+	c.last.Store(s)
+	return *s
 }
 
 // first returns the stretch of that second, and the first wall after it that may count.

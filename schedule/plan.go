@@ -106,7 +106,7 @@ func floorDiv(a, b int64) int64 {
 const maxCompiled = 1000
 
 // compiled remembers expressions that were read, because a Schedule is a plain value that has no
-// place for it, and to load a zone reads a file. What is remembered never changes.
+// place for it, and to load a zone reads a file. What they say never changes.
 var compiled = struct {
 	sync.RWMutex
 	crons map[cronKey]*cron

@@ -12,13 +12,13 @@
 // JAN-DEC) and day of the week (0-7 or SUN-SAT, where 0 and 7 are Sunday). With six fields the first
 // one is the second (0-59). A field is a list, separated by commas, of
 //
-//   - all values; in the fields of days also ?
-//     5      a value
-//     8-17   a range; it may go over the end, as FRI-MON or 22-2
-//     */15   every 15th value; also of a range, as 8-17/3, or from a value on, as 5/15
-//     L      in days of the month: the last one; L-3 is three days before it
-//     FRI#2  in days of the week: the second Friday of the month
-//     FRIL   in days of the week: the last Friday of the month
+//	5      a value
+//	*      all values; in the fields of days also ?
+//	8-17   a range; it may go over the end, as FRI-MON or 22-2
+//	*/15   every 15th value; also of a range, as 8-17/3, or from a value on, as 5/15
+//	L      in days of the month: the last one; L-3 is three days before it
+//	FRI#2  in days of the week: the second Friday of the month
+//	FRIL   in days of the week: the last Friday of the month
 //
 // Names are read in any case. If both fields of days are restricted, which is to say that neither
 // begins with * or ?, a day needs to fit only one of them, as in crontab(5): "0 0 13 * FRI" is every
@@ -161,10 +161,14 @@ func (s *Schedule) Check() error {
 	case s.Every < minEvery || s.Every%time.Second != 0:
 		return invalidf("every", "%v is not a number of whole seconds of at least one", s.Every)
 	}
-	if s.Next(time.Time{}).IsZero() {
+	switch {
+	case !s.Next(time.Time{}).IsZero():
+		return nil
+	case s.End.IsZero():
+		return invalidf("start", "there is no time after %s; set it earlier", s.Start.Format(time.RFC3339))
+	default:
 		return invalidf("end", "there is no time before %s; set it later", s.End.Format(time.RFC3339))
 	}
-	return nil
 }
 
 // checkSettings checks all but Cron and Every.

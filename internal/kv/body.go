@@ -78,8 +78,8 @@ func appendDependency(b []byte, d *jobs.Dependency) []byte {
 	return append(appendString(append(b, id...), d.Name), d.Need...)
 }
 
-// decodeBody sets the fields of job that a body holds.
-func decodeBody(data []byte, job *jobs.Job) error {
+// decodeBody sets the fields of job that a body holds, without the arguments if lean.
+func decodeBody(data []byte, job *jobs.Job, lean bool) error {
 	r := reader{b: data}
 	if f := r.byte(); r.err == nil && f != format {
 		return errFormat
@@ -93,6 +93,9 @@ func decodeBody(data []byte, job *jobs.Job) error {
 		case bodyTitle:
 			job.Title = p.string()
 		case bodyArgs:
+			if lean {
+				continue
+			}
 			job.Args = p.rest()
 		case bodyArgsVersion:
 			job.ArgsVersion = int(p.varint())

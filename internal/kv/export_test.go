@@ -30,7 +30,7 @@ func Decode(head, body, tail []byte) (*jobs.Job, error) {
 	if len(h.body) > 0 {
 		body = h.body
 	}
-	if err := decodeBody(body, job); err != nil {
+	if err := decodeBody(body, job, false); err != nil {
 		return nil, err
 	}
 	if h.flags&flagTail == 0 {

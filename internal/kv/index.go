@@ -11,6 +11,7 @@ import (
 // The numbers of the states that an index treats in its own way.
 var (
 	queued    = stateIndex(jobs.Queued)
+	running   = stateIndex(jobs.Running)
 	scheduled = stateIndex(jobs.Scheduled)
 	retrying  = stateIndex(jobs.Retrying)
 )

@@ -12,6 +12,9 @@ import (
 func (tx *Tx) source(q *jobs.Query, f *filter) (source, error) {
 	switch q.Order {
 	case jobs.InLine:
+		if err := tx.flushGone(); err != nil {
+			return nil, err
+		}
 		return &walkSource{walk: walk{tx: tx, bucket: Line, prefix: append([]byte(q.Line), 0)}}, nil
 	case jobs.Due:
 		return &walkSource{walk: walk{tx: tx, bucket: Due}}, nil
@@ -22,6 +25,9 @@ func (tx *Tx) source(q *jobs.Query, f *filter) (source, error) {
 		return nil, err
 	}
 	if err := tx.flushSets(); err != nil {
+		return nil, err
+	}
+	if err := tx.flushGone(); err != nil {
 		return nil, err
 	}
 	all, err := tx.total(jobs.ByTotal, &jobs.Labels{}, nil)

@@ -38,18 +38,20 @@ func (tx *Tx) scan(q *jobs.Query, yield func(*jobs.Job, error) bool) error {
 			continue
 		}
 		var h header
-		tx.key = appendID(tx.key[:0], id)
-		data := tx.b.Get(Job, tx.key)
-		if data == nil {
-			continue // removed meanwhile
-		}
-		if err := h.decode(data); err != nil {
-			return corrupt(id, Job, err)
+		if !tx.memo.peek(id, &h) {
+			tx.key = appendID(tx.key[:0], id)
+			data := tx.b.Get(Job, tx.key)
+			if data == nil {
+				continue // removed meanwhile
+			}
+			if err := h.decode(data); err != nil {
+				return corrupt(id, Job, err)
+			}
 		}
 		if !f.admits(tx, &h) {
 			continue
 		}
-		job, err := tx.load(id, &h)
+		job, err := tx.load(id, &h, q.Lean)
 		if err != nil {
 			return err
 		}

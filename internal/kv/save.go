@@ -86,6 +86,7 @@ func (tx *Tx) insert(job *jobs.Job) error {
 	}
 	l := tx.leaf(h.leaf)
 	tx.tally(l, 0, h.state, h.created, h.updated)
+	tx.keepHeader(id, &h, l)
 	job.ID, job.Version = id, h.version
 	tx.changed(id, l, "", &h)
 	return nil
@@ -148,9 +149,17 @@ func (tx *Tx) update(job *jobs.Job) error {
 	} else if old.state != h.state || !old.updated.Equal(h.updated) || edited {
 		tx.tally(l, old.state, h.state, h.created, h.updated)
 	}
+	tx.keepHeader(id, &h, l)
 	job.Version = h.version
 	tx.changed(id, l, states[old.state], &h)
 	return nil
+}
+
+// keepHeader remembers the header of a job that will be saved again soon.
+func (tx *Tx) keepHeader(id jobs.ID, h *header, l *leaf) {
+	if (h.state == queued || h.state == running) && (tx.mode == Buffered || tx.mode == Keeping) {
+		tx.memo.remember(id, h, l)
+	}
 }
 
 // edit gives h the body of an edited job, and moves the job in the label indexes. It uses neither
@@ -204,7 +213,7 @@ func (tx *Tx) storedLabels(id jobs.ID) error {
 	var old jobs.Job
 	labels := &tx.leaf(h.leaf).labels
 	old.Task, old.Group, old.Batch = labels.Task, labels.Group, labels.Batch
-	if err := tx.body(id, &h, &old); err != nil {
+	if err := tx.body(id, &h, &old, true); err != nil {
 		return err
 	}
 	tx.labels.labels(&old, id)

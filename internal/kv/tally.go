@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"iter"
@@ -50,6 +51,7 @@ func (c *count) decode(data []byte) error {
 // A leaf is what a transaction has to add to the tallies of jobs with the same four labels.
 type leaf struct {
 	key    string
+	bytes  []byte // of key
 	labels jobs.Labels
 	change count
 	dirty  bool
@@ -67,7 +69,7 @@ func (tx *Tx) leaf(key []byte) *leaf {
 		if len(tx.leaves) >= maxLeaves {
 			clear(tx.leaves)
 		}
-		l = &leaf{key: string(key)}
+		l = &leaf{key: string(key), bytes: bytes.Clone(key)}
 		l.labels = splitLeaf(l.key)
 		tx.leaves[l.key] = l
 	}

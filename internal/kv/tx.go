@@ -42,7 +42,8 @@ type Tx struct {
 	settled  bool                // this transaction has written what was kept
 	records  map[string]*overlay // by bucket key
 	chunks   map[string]*pending // by bucket and key
-	memo     *memo
+	gone     keyList             // of the line index, to be deleted
+	memo     memo
 
 	key, key2, value []byte // scratch
 	chunkKey         []byte
@@ -57,7 +58,18 @@ func (tx *Tx) Begin(b Backend, mode Mode) {
 		tx.leaves = make(map[string]*leaf)
 	}
 	tx.drop()
+	if !tx.memo.kept {
+		tx.memo.forget()
+	}
+	tx.memo.kept = false
 }
+
+// Keep notes that what the transaction has written is committed, or that it has written nothing. If
+// nobody else writes before it begins again, it need not read again what it knows.
+func (tx *Tx) Keep() { tx.memo.kept = true }
+
+// Forget is for when somebody else has written.
+func (tx *Tx) Forget() { tx.memo.kept = false }
 
 // End lets go of the backend and of all that has not been flushed.
 func (tx *Tx) End() {
@@ -68,9 +80,9 @@ func (tx *Tx) End() {
 func (tx *Tx) drop() {
 	tx.dropTallies()
 	tx.settled = false
-	tx.forget()
 	clear(tx.records)
 	clear(tx.chunks)
+	tx.gone.reset()
 	clear(tx.changes)
 	tx.changes = tx.changes[:0]
 }
@@ -80,6 +92,9 @@ func (tx *Tx) drop() {
 func (tx *Tx) Flush() error {
 	if tx.broken != nil {
 		return tx.broken
+	}
+	if err := tx.flushGone(); err != nil {
+		return err
 	}
 	if err := tx.flushSets(); err != nil {
 		return err
@@ -131,7 +146,7 @@ func corrupt(id jobs.ID, part Bucket, err error) error {
 
 // header reads the header of a job.
 func (tx *Tx) header(id jobs.ID, h *header) error {
-	if tx.recall(id, h) {
+	if tx.memo.recall(id, h) {
 		return nil
 	}
 	tx.key = appendID(tx.key[:0], id)
@@ -145,16 +160,18 @@ func (tx *Tx) header(id jobs.ID, h *header) error {
 	return nil
 }
 
-// body reads the body of a job into job.
-func (tx *Tx) body(id jobs.ID, h *header, job *jobs.Job) error {
+// body reads the body of a job into job, if lean without arguments that are apart.
+func (tx *Tx) body(id jobs.ID, h *header, job *jobs.Job, lean bool) error {
 	data := h.body
-	if len(data) == 0 {
+	if len(data) > 0 {
+		lean = false // they are small
+	} else {
 		tx.key = appendID(tx.key[:0], id)
 		if data = tx.b.Get(Body, tx.key); data == nil {
 			return corrupt(id, Body, errMissing)
 		}
 	}
-	if err := decodeBody(data, job); err != nil {
+	if err := decodeBody(data, job, lean); err != nil {
 		return corrupt(id, Body, err)
 	}
 	return nil
@@ -166,54 +183,14 @@ func (tx *Tx) Job(id jobs.ID) (*jobs.Job, error) {
 	if err := tx.header(id, &h); err != nil {
 		return nil, err
 	}
-	return tx.load(id, &h)
+	return tx.load(id, &h, false)
 }
 
-// A memo holds headers that a writing transaction has read, because who reads a job often saves it
-// next. A header is found at its ID modulo the size, so claims, whose IDs are close together, find
-// most of theirs.
-type memo struct {
-	used bool
-	ids  [512]jobs.ID
-	of   [512]header
-}
-
-// remember notes the header of a job that is about to be returned.
-func (tx *Tx) remember(id jobs.ID, h *header) {
-	if tx.mode != Buffered && tx.mode != Keeping {
-		return
+// load returns the job of a header. If lean, it has no arguments that are apart.
+func (tx *Tx) load(id jobs.ID, h *header, lean bool) (*jobs.Job, error) {
+	if tx.mode == Buffered || tx.mode == Keeping {
+		tx.memo.remember(id, h, tx.leaf(h.leaf))
 	}
-	if tx.memo == nil {
-		tx.memo = new(memo)
-	}
-	i := int(id % jobs.ID(len(tx.memo.ids)))
-	tx.memo.used, tx.memo.ids[i], tx.memo.of[i] = true, id, *h
-}
-
-// recall finds a header that was remembered. It is forgotten then, because it is about to change.
-func (tx *Tx) recall(id jobs.ID, h *header) bool {
-	if tx.memo == nil || !tx.memo.used {
-		return false
-	}
-	i := int(id % jobs.ID(len(tx.memo.ids)))
-	if tx.memo.ids[i] != id || id == 0 {
-		return false
-	}
-	tx.memo.ids[i], *h = 0, tx.memo.of[i]
-	return true
-}
-
-// forget empties the memo.
-func (tx *Tx) forget() {
-	if tx.memo != nil && tx.memo.used {
-		tx.memo.used = false
-		clear(tx.memo.ids[:])
-	}
-}
-
-// load returns the job of a header.
-func (tx *Tx) load(id jobs.ID, h *header) (*jobs.Job, error) {
-	tx.remember(id, h)
 	job := &jobs.Job{ID: id}
 	labels := &tx.leaf(h.leaf).labels
 	line := labels.Queue
@@ -221,7 +198,7 @@ func (tx *Tx) load(id jobs.ID, h *header) (*jobs.Job, error) {
 		line = string(h.line)
 	}
 	h.fill(job, labels, line)
-	if err := tx.body(id, h, job); err != nil {
+	if err := tx.body(id, h, job, lean); err != nil {
 		return nil, err
 	}
 	if h.flags&flagTail != 0 {

@@ -77,7 +77,7 @@ func (v *verifier) jobs() error {
 			v.report("%w", corrupt(id, Job, err))
 			return
 		}
-		job, err := tx.load(id, &h)
+		job, err := tx.load(id, &h, false)
 		if err != nil {
 			v.report("%w", err)
 			return

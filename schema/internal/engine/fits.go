@@ -67,22 +67,24 @@ func (n *Node) limit(keyword string, none int) (int, bool) {
 }
 
 func (n *Node) fitsNumber(v json.Number) bool {
-	low, hasLow := n.Bounds["minimum"]
-	high, hasHigh := n.Bounds["maximum"]
 	if n.Kind != "integer" {
+		_, hasLow := n.Bounds["minimum"]
+		_, hasHigh := n.Bounds["maximum"]
 		return n.is("number") && !hasLow && !hasHigh
 	}
 	i, err := v.Int64()
-	if err != nil {
-		return false
-	}
-	if hasLow {
+	return err == nil && n.inBounds(i)
+}
+
+// inBounds reports whether i is not below the minimum nor above the maximum, if these are integers.
+func (n *Node) inBounds(i int64) bool {
+	if low, ok := n.Bounds["minimum"]; ok {
 		bound, err := low.Int64()
 		if err != nil || i < bound {
 			return false
 		}
 	}
-	if hasHigh {
+	if high, ok := n.Bounds["maximum"]; ok {
 		bound, err := high.Int64()
 		if err != nil || i > bound {
 			return false

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 )
@@ -54,6 +56,7 @@ func TestNode_fits_agrees_with_the_validator(t *testing.T) {
 				if s == typed && field != "name" {
 					text = `{"name":"ab",` + text[1:]
 				}
+				checkPlain(t, s, text)
 				v, _, prob := Parse([]byte(text))
 				if prob != nil {
 					t.Fatal(prob)
@@ -75,5 +78,38 @@ func TestNode_fits_agrees_with_the_validator(t *testing.T) {
 	v, _, _ := Parse([]byte(`{"name":"ab","map":{"a":1},"wait":"5m","at":"2026-01-02T03:04:05Z","ptr":{"name":"cd"},"list":[[1]],"enum":"a","any":[{}],"nums":[1.5]}`))
 	if v, _ = typed.Root.Complete(v); !typed.Root.fits(v) {
 		t.Error("plain arguments take the validator")
+	}
+	const plain = `{"name":"äb","map":{},"wait":1000000000,"at":"2026-01-02T03:04:05Z","ptr":{"name":"cd","ptr":null},"list":[[1,-2],[]],"enum":"a"}`
+	if !typed.Plain([]byte(plain)) {
+		t.Error("plain arguments take more than the scanner")
+	}
+	// The scanner must know all that is wrong, however the text is damaged.
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200_000 {
+		text := []byte(plain)
+		for range 1 + random.IntN(3) {
+			from, n := random.IntN(len(text)), 1+random.IntN(4)
+			with := "\"\"{}[]:,0123456789-.eE \\\x00\xff\xc3\xa4abnulltruefalse"
+			at := random.IntN(len(with) - 4)
+			text = slices.Replace(text, from, min(from+random.IntN(n+1), len(text)), []byte(with[at:at+random.IntN(4)])...)
+		}
+		checkPlain(t, typed, string(text))
+	}
+}
+
+// checkPlain checks that what the scanner takes for plain is so.
+func checkPlain(t *testing.T, s *Schema, text string) {
+	t.Helper()
+	if !s.Plain([]byte(text)) {
+		return
+	}
+	v, spaced, prob := Parse([]byte(text))
+	if prob != nil || spaced {
+		t.Errorf("%q is plain, but cannot be read: %v, spaced %v", text, prob, spaced)
+		return
+	}
+	v, changed := s.Root.Complete(v)
+	if problems := s.Check(v); changed || problems != nil {
+		t.Errorf("%q is plain, but changes: %v, and is wrong: %v", text, changed, problems)
 	}
 }

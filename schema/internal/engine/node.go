@@ -42,6 +42,7 @@ type Node struct {
 	hasDef  bool
 	secret  bool
 	named   bool           // propertyNames
+	strays  bool           // a field is required that is not in Props
 	index   map[string]int // in Props
 
 	// alts are subschemas of which we do not know whether they apply, such as those of a oneOf.

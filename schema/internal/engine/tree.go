@@ -328,6 +328,7 @@ func (b *treeBuilder) prepare(n *Node) {
 		return
 	}
 	n.visited = true
+	n.strays = n.hasStrays()
 	for _, p := range n.Props {
 		b.prepare(p.Node)
 	}
