@@ -24,9 +24,9 @@ import (
 type bug struct{ name, file, old, planted string }
 
 var bugs = []bug{
-	{"an index update left out", "internal/kv/save.go", "	if err := tx.delete(from, key[:n]); err != nil {\n		return err\n	}\n	return tx.put(to", "	return tx.put(to"},
+	{"an index update left out", "internal/kv/save.go", "	if err := tx.leave(from, key[:n]); err != nil {\n		return err\n	}\n	return tx.enter(to", "	return tx.enter(to"},
 	{"a tally not undone", "internal/kv/save.go", "tx.tally(l, h.state, 0, h.created, h.updated)", ""},
-	{"the body of an edited job not written", "internal/kv/save.go", "return tx.put(Body, tx.key, appendBody(nil, job))", "return nil"},
+	{"the body of an edited job not written", "internal/kv/save.go", "tx.setBody(id, h, appendBody(nil, job)); err", "error(nil); err"},
 	{"a sync left out", "bolt/bolt.go", "s := &Store{db: db, name", "db.NoSync = true\n	s := &Store{db: db, name"},
 	{"a failed commit acknowledged", "bolt/commit.go", "	if err := btx.Commit(); err != nil {\n		s.doubt()\n		return err\n	}\n	s.del", "	if err := btx.Commit(); err != nil {\n		return nil\n	}\n	s.del"},
 	{"acknowledged before the commit", "bolt/commit.go", "	if err := btx.Commit(); err != nil {\n		s.doubt()\n		return err\n	}\n	s.del", "	go func() { time.Sleep(time.Millisecond); _ = btx.Commit() }()\n	s.del"},
@@ -37,15 +37,26 @@ var bugs = []bug{
 	{"an interrupted attempt not refunded", "settle.go", "		job.Attempt--\n		job.Message = \"interrupted", "		job.Message = \"interrupted"},
 	{"a log key used again", "log.go", "string(fromNumber(uint64(c.First)))", "string(fromNumber(1))"},
 	{"a unique key not removed", "change.go", "err = tx.SetRecord(spaceUnique, job.Unique, nil)", "err = nil"},
-	{"a crash not counted", "claim.go", "job.Crashes++", ""},
-	{"orphans not recovered", "claim.go", "return job.Session != r.session && r.running[job.ID] == nil", "return false"},
-	{"a suspect blamed for a fresh job", "claim.go", "job.Crashes >= suspects && fresh == 0", "job.Crashes >= suspects"},
+	{"a crash not counted", "recover.go", "job.Crashes++", ""},
+	{"orphans not recovered", "recover.go", "return job.Session != r.session && r.running[job.ID] == nil", "return false"},
+	{"a suspect blamed for a fresh job", "recover.go", "job.Crashes >= suspects && fresh == 0", "job.Crashes >= suspects"},
 	{"a line of a group that nobody looks at", "claim.go", "if err := tx.SetRecord(spaceHeld, job.Queue+\"\\x00\"+job.Group, []byte{}); err != nil {\n		return err\n	}", ""},
 	{"a turn not stored", "claim.go", "return tx.SetRecord(spaceTurn, line+job.Group, fromNumber(job.Stamp))", "return nil"},
 	{"an early cancellation forgotten", "runner.go", "r.early[c.ID] = true", ""},
 	{"doubtful claims forgotten", "loop.go", "r.doubtful = append(r.doubtful, c.jobs...)", ""},
 	{"an event left out", "events.go", "return tx.SetRecord(spaceEvent, string(fromNumber(e.Seq)), data)", "if from == Retrying {\n		return nil\n	}\n	return tx.SetRecord(spaceEvent, string(fromNumber(e.Seq)), data)"},
-	{"a retried job keeps its end", "change.go", "job.Result, job.FinishedAt = nil, time.Time{}", "job.Result = nil"},
+	{"jobs left in line behind one that cannot run", "claim.go", " && len(c.jobs) < n { // all", " { // all"},
+	{"a suspect of each queue at once", "loop.go", "		suspect = c.suspect\n", ""},
+	{"a job on trial forgotten", "recover.go", "if job.Crashes >= solitary {", "if job.Crashes >= 1<<20 {"},
+	{"a limit of groups ignored", "claim.go", "groups[job.Group] >= settings.GroupLimit:", "groups[job.Group] >= 1<<20:"},
+	{"a rate ignored", "attempt.go", "q.limiter.AllowN(time.Now(), len(c.jobs))", "_ = time.Now"},
+	{"an end that releases nobody", "depend.go", "		if s.job.Awaited {", "		if s.job.Awaited && s.job.Group != \"\" {"},
+	{"released by the first of two", "depend.go", "	if d.Pending > 0 {", "	if d.Pending > 1 {"},
+	{"the end of a child not counted", "child.go", "	b.add(child, 1)\n", ""},
+	{"a parent that ends before its last child", "child.go", "err != nil || b.Open || b.Pending() > 0 {", "err != nil || b.Open || b.Pending() > 1 {"},
+	{"a time of a schedule made twice", "schedules.go", "Last: now.UTC(), Skipped", "Last: seen.Last, Skipped"},
+	{"a schedule that nobody finds", "schedules.go", "	return tx.SetRecord(spaceDue, dueKey(s.Next, id), []byte{})", "	return nil"},
+	{"a retried job keeps its end", "change.go", "job.FinishedAt, job.Result = time.Time{}, nil", "job.Result = nil"},
 }
 
 func main() {
