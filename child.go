@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 )
 
@@ -117,6 +118,26 @@ func Children(ctx context.Context) iter.Seq2[*Job, error] {
 	}
 }
 
+// Dependencies returns the jobs that the running job comes after, in the order of Request.After: each with
+// its name in After, as it stands now. Outside a job there are none.
+func Dependencies(ctx context.Context) iter.Seq2[string, *Job] {
+	return func(yield func(string, *Job) bool) {
+		a := current(ctx)
+		if a == nil {
+			return
+		}
+		for _, d := range a.claimed.After {
+			job, err := a.runner.Get(ctx, d.Job)
+			if err != nil {
+				job = &Job{ID: d.Job} // it was deleted
+			}
+			if !yield(d.Name, job) {
+				return
+			}
+		}
+	}
+}
+
 // Join has fn called when all children of a job of the task have ended, however they did, with the
 // arguments of the job and the result that its handler returned. What fn returns is what the job ends
 // with; it is tried again like a handler. [Children] gives the children, Current their counts. For a job
@@ -144,7 +165,7 @@ func (t *TaskOf[Args, Result]) Join(fn func(ctx context.Context, args Args, own 
 }
 
 // RegisterSeq registers a task whose handler yields results one by one. The result of a job is the
-// list of them; its progress counts them unless the handler says something else. The first error
+// list of them; the node "yielded" of its progress counts them, and the handler may set its total. The first error
 // ends the sequence and is that of the job, as if a handler had returned it. What holds for
 // Register holds for RegisterSeq.
 func RegisterSeq[Args, Item any](reg *Registry, t Task, fn func(ctx context.Context, args Args) iter.Seq2[Item, error]) *TaskOf[Args, []Item] {
@@ -232,10 +253,19 @@ func (c *ChildCounts) count(counters map[string]int64, n int64) {
 // success.
 func (c *ChildCounts) outcome(policy Need) error {
 	bad := c.Failed + c.Cancelled
-	if bad == 0 && c.Partial == 0 || policy == NeedEnd && c.Partial == 0 && bad == 0 {
+	if bad == 0 && c.Partial == 0 {
 		return nil
 	}
-	text := fmt.Errorf("of %d children %d have failed, %d were cancelled, %d have succeeded only in part", c.Total, c.Failed, c.Cancelled, c.Partial)
+	var parts []string
+	for _, p := range []struct {
+		n    int64
+		text string
+	}{{c.Failed, "failed"}, {c.Cancelled, "were cancelled"}, {c.Partial, "succeeded only in part"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.text))
+		}
+	}
+	text := fmt.Errorf("of %d children %s", c.Total, strings.Join(parts, ", "))
 	if bad > 0 && (policy == NeedAll || policy == NeedSuccess && c.Succeeded == 0) {
 		return Fail(&childrenError{text})
 	}
