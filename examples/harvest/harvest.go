@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ type harvest struct {
 	runner  *jobs.Runner
 	crawl   *jobs.TaskOf[crawlArgs, []page]
 	process *jobs.TaskOf[page, counted]
-	report  *jobs.TaskOf[struct{}, []site]
+	report  *jobs.TaskOf[reportArgs, []site]
 
 	web *web
 	out *screen.Screen
@@ -48,6 +49,10 @@ type counted struct {
 	Words int    `json:"words"`
 }
 
+type reportArgs struct {
+	Sites map[string][]counted `json:"sites"` // by name, with what was counted on each page
+}
+
 // A site is a part of the report.
 type site struct {
 	Name  string `json:"name"`
@@ -63,7 +68,7 @@ func newHarvest(ctx context.Context, store jobs.Store, w *web, out *screen.Scree
 	const attempts = 10_000
 	h.crawl = jobs.RegisterSeq(&reg, jobs.Task{Name: "crawl", MaxAttempts: attempts}, h.runCrawl)
 	h.process = jobs.Register(&reg, jobs.Task{Name: "process", Queue: "process", MaxAttempts: attempts}, runProcess)
-	h.report = jobs.Register(&reg, jobs.Task{Name: "report", MaxAttempts: attempts}, h.runReport)
+	h.report = jobs.Register(&reg, jobs.Task{Name: "report", MaxAttempts: attempts}, runReport)
 	var err error
 	h.runner, err = jobs.NewRunner(store, &reg, &jobs.Options{
 		Queues:     []jobs.Queue{{Name: "process", Workers: 2, Rate: 100}},
@@ -80,7 +85,7 @@ func newHarvest(ctx context.Context, store jobs.Store, w *web, out *screen.Scree
 }
 
 func (h *harvest) definitions() []jobs.Definition {
-	report := jobs.Definition{ID: "report", Request: h.report.Request(struct{}{})}
+	report := jobs.Definition{ID: "report", Request: h.report.Request(reportArgs{map[string][]counted{}})}
 	report.Schedule = jobs.Schedule{Every: h.every}
 	report.Build = jobs.BuildAll // each time everything that it comes after, too
 
@@ -95,6 +100,7 @@ func (h *harvest) definitions() []jobs.Definition {
 		process.Set("", jobs.ItemAt("")) // the arguments are the page
 
 		report.After = append(report.After, jobs.Dependency{Name: process.ID, Need: jobs.NeedEnd})
+		report.Set("/sites/"+s.name, jobs.ResultOf(process.ID, ""))
 		all = append(all, crawl, process)
 	}
 	return append(all, report)
@@ -135,22 +141,14 @@ func runProcess(_ context.Context, p page) (counted, error) {
 	return counted{title[1], len(words)}, nil
 }
 
-// runReport merges what the jobs have found that it comes after: their children, one for each page.
-func (h *harvest) runReport(ctx context.Context, _ struct{}) ([]site, error) {
+// runReport adds up what was counted on the pages of each site. A site that could not be processed has
+// none.
+func runReport(_ context.Context, args reportArgs) ([]site, error) {
 	var all []site
-	for _, process := range jobs.Current(ctx).After {
-		s := site{Name: strings.TrimPrefix(process.Name, "process-")}
-		children := jobs.Query{Parent: process.Job, States: []jobs.State{jobs.Succeeded}, Limit: 1000}
-		found, err := h.runner.List(ctx, children, "")
-		if err != nil {
-			return nil, err
-		}
-		for _, child := range found.Jobs {
-			result, err := h.process.Result(child)
-			if err != nil {
-				return nil, err
-			}
-			s.Pages, s.Words = s.Pages+1, s.Words+result.Words
+	for _, name := range slices.Sorted(maps.Keys(args.Sites)) {
+		s := site{Name: name, Pages: len(args.Sites[name])}
+		for _, page := range args.Sites[name] {
+			s.Words += page.Words
 		}
 		all = append(all, s)
 	}
