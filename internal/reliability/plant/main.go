@@ -24,7 +24,7 @@ import (
 type bug struct{ name, file, old, planted string }
 
 var bugs = []bug{
-	{"an index update left out", "internal/kv/save.go", "	if err := tx.delete(from, key[:n]); err != nil {\n		return err\n	}\n	return tx.put(to", "	return tx.put(to"},
+	{"an index update left out", "internal/kv/save.go", "	if err := tx.leave(from, key[:n]); err != nil {\n		return err\n	}\n	return tx.enter(to", "	return tx.enter(to"},
 	{"a tally not undone", "internal/kv/save.go", "tx.tally(l, h.state, 0, h.created, h.updated)", ""},
 	{"the body of an edited job not written", "internal/kv/save.go", "return tx.put(Body, tx.key, appendBody(nil, job))", "return nil"},
 	{"a sync left out", "bolt/bolt.go", "s := &Store{db: db, name", "db.NoSync = true\n	s := &Store{db: db, name"},
