@@ -193,7 +193,7 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 			}
 		}
 		passed += len(candidates)
-		if len(candidates) < line.Limit {
+		if len(candidates) < line.Limit && len(c.jobs) < n { // all were looked at
 			return r.advance(tx, settings.Name, left)
 		}
 	}

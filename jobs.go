@@ -24,18 +24,24 @@
 // job goes on: nil ends it as succeeded, an error has it tried again after a backoff; [Fail],
 // [RetryIn], [Snooze], [Skip] and [Partial] say otherwise. A panic is an error with its stack.
 // Through its context a handler reaches [Current], [Progress], [Logger], [Checkpoint], [Restore],
-// [Defer], [Count], [TempDir] and [Complete]. Outside a job these do no harm, so a handler can be
-// called and tested as the function it is.
+// [Defer], [Spawn], [Count], [TempDir] and [Complete]. Outside a job these do no harm, so a handler can
+// be called and tested as the function it is.
+//
+// # Jobs that wait for others
+//
+// A job starts after those in Request.After, whose results its arguments may refer to, see [ResultOf]
+// and [Workflow]. One that spawns children waits for them, see [Spawn]. A [Definition] is a saved
+// request of which jobs are made by hand or by a [Schedule].
 //
 // # Guarantees
 //
 // When Enqueue has returned without an error, the job survives a kill or a power cut. A job runs
-// at least once; the end of a job, its result, its log and the jobs it deferred appear together or
-// not at all. An attempt that no longer holds its job can change nothing.
+// at least once; the end of a job, its result, its log, the jobs that follow from it and the release of
+// those that wait for it appear together or not at all. An attempt that no longer holds its job can change nothing.
 //
 // # Concurrency
 //
-// The methods of Runner, Registry, TaskOf, Schema and Tracker may be called concurrently. Tasks
+// The methods of Runner, Definitions, Registry, TaskOf, Schema and Tracker may be called concurrently. Tasks
 // are registered before the registry is given to NewRunner. A [Job] that was returned belongs to
 // the caller.
 //
@@ -53,7 +59,8 @@
 // # Progress
 //
 // A [Tracker] is a tree of named counters that costs an atomic add to update. Readers in the
-// process see it at once, others a few times a second.
+// process see it at once, others a few times a second. The progress of a job with children counts
+// these, and sums up what they count, see [Spawn].
 package jobs
 
 import (

@@ -191,3 +191,17 @@ func TestSchedule_SavedByARunnerThatDoesNotRun(t *testing.T) {
 		}
 	})
 }
+
+func TestRunner_Claim_LeavesNobodyBehindOneThatCannotRun(t *testing.T) {
+	onBoth(t, func(e env) {
+		r := newRunner(e.t, e.store, registry("task", nothing), &jobs.Options{Workers: 2})
+		enqueue(e.t, r, jobs.Request{Task: "task", Deadline: time.Now().Add(time.Minute)})
+		fill(e.t, r, 3, jobs.Request{Task: "task"})
+		time.Sleep(time.Hour)
+		start(e.t, r)
+		synctest.Wait()
+		if n := count(e.t, r, jobs.Query{States: []jobs.State{jobs.Succeeded}}); n != 3 {
+			e.t.Errorf("%d of 3 jobs have succeeded", n)
+		}
+	})
+}

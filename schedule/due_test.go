@@ -32,6 +32,7 @@ func TestSchedule_Due(t *testing.T) {
 		{"a bit late", none, 0, "01:00", "02:00:01", time.Second, "02:00", 0, "03:00"},
 		{"too late", none, 0, "01:00", "02:00:02", time.Second, "", 1, "03:00"},
 		{"late without allowance", none, 0, "01:00", "02:00:01", -time.Hour, "", 1, "03:00"},
+		{"on time without allowance", none, 0, "01:00", "02:00", -time.Hour, "02:00", 0, "03:00"},
 		{"the latest was not missed", none, 0, "01:00", "05:00:01", time.Minute, "05:00", 3, "06:00"},
 		{"several are not missed", none, 0, "01:00", "05:00:01", 3 * time.Hour, "05:00", 3, "06:00"},
 		{"all were missed", none, 0, "01:00", "05:30", time.Minute, "", 4, "06:00"},

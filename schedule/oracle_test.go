@@ -267,6 +267,9 @@ func compare(t rapid.TB, o *oracle, s *schedule.Schedule, walked []moment, step 
 	if next < len(want) {
 		t.Fatalf("%q in %q: got none, want %v", s.Cron, s.Zone, time.Unix(want[next], 0).UTC())
 	}
+	if due, skipped, _ := s.Due(time.Unix(from, -1), time.Unix(to, 0), 0); len(due)+skipped != len(want) {
+		t.Fatalf("%q in %q: counts %d times, want %d", s.Cron, s.Zone, len(due)+skipped, len(want))
+	}
 	next = 0
 	for i := range walked {
 		now := &walked[i]

@@ -132,6 +132,7 @@ func TestSchedule_Next(t *testing.T) {
 		{schedule.Schedule{Cron: "0 0 L-1 2 *"}, after, "2026-02-27T00:00:00Z 2027-02-27T00:00:00Z 2028-02-28T00:00:00Z"},
 		{schedule.Schedule{Cron: "0 0 * * TUE#2"}, after, "2026-01-13T00:00:00Z 2026-02-10T00:00:00Z"},
 		{schedule.Schedule{Cron: "0 0 * * 7#1,fril"}, after, "2026-01-04T00:00:00Z 2026-01-30T00:00:00Z 2026-02-01T00:00:00Z 2026-02-27T00:00:00Z"},
+		{schedule.Schedule{Cron: "0 0 * * SATL"}, after, "2026-01-31T00:00:00Z 2026-02-28T00:00:00Z 2026-03-28T00:00:00Z"},
 		{schedule.Schedule{Cron: "0 0 29 2 MON#5"}, after, "2028-02-29T00:00:00Z 2032-02-29T00:00:00Z"}, // either
 		{schedule.Schedule{Cron: "0 0 29 2 */6"}, after, "2032-02-29T00:00:00Z 2048-02-29T00:00:00Z"},   // a Sunday or Saturday, both
 		{schedule.Schedule{Cron: "0 0 29 2 *"}, "2096-02-29T00:00:00Z", "2104-02-29T00:00:00Z"},

@@ -225,7 +225,8 @@ func (c *comparison) edit(t *rapid.T) {
 		if strings.ContainsAny(j.plan, "wh") {
 			queue = j.queue
 		}
-		moves := j.state == jobs.Queued && queue != j.queue
+		overdue := j.state != jobs.Queued && j.at <= c.model.now // while a job is on trial
+		moves := j.state == jobs.Queued && queue != j.queue || overdue
 		j.title, j.queue = title, queue
 		if moves {
 			c.model.enqueue(j)

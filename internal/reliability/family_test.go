@@ -172,24 +172,6 @@ func (w *world) families(ctx context.Context, all map[jobs.ID]*jobs.Job) error {
 	return errors.Join(append(errs, w.ticks(ctx, all))...)
 }
 
-// released checks that a job has started if, and only if, those that it comes after have ended.
-func released(job *jobs.Job, all map[jobs.ID]*jobs.Job) error {
-	var open []string
-	for _, d := range job.After {
-		on := all[d.Job]
-		if on == nil {
-			return fmt.Errorf("%v comes after job %d, which is not there", job, d.Job)
-		}
-		if !on.State.Final() {
-			open = append(open, on.String())
-		}
-	}
-	if (job.State == jobs.Waiting) != (len(open) > 0) {
-		return fmt.Errorf("%v comes after %v, of which have not ended: %q", job, job.After, open)
-	}
-	return nil
-}
-
 // family checks a job that has children, or is to have some.
 func (w *world) family(ctx context.Context, job *jobs.Job, children []*jobs.Job) error {
 	ended := 0

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,6 +65,10 @@ func killTasks(reg *jobs.Registry, started func(job *jobs.Job)) {
 		jobs.Logger(ctx).Info("here")
 		return jobs.Defer(ctx, jobs.Request{Task: "after", Meta: map[string]string{"after": job.ID.String()}})
 	})
+	handle(jobs.Task{Name: "parent"}, func(ctx context.Context, _ *jobs.Job) error {
+		return jobs.Spawn(ctx, jobs.Request{Task: "child"}, jobs.Request{Task: "child"}, jobs.Request{Task: "child"})
+	})
+	handle(jobs.Task{Name: "child"}, func(ctx context.Context, _ *jobs.Job) error { return wait(ctx, time.Millisecond) })
 	handle(jobs.Task{Name: "after"}, func(context.Context, *jobs.Job) error { return nil })
 	// A job that merely ran beside those that kill may be there at many a crash.
 	handle(jobs.Task{Name: "beside", MaxAttempts: 2}, func(ctx context.Context, job *jobs.Job) error {
@@ -96,15 +101,21 @@ func child(path string, out io.Writer) error {
 		return err
 	}
 	ctx := context.Background()
-	enqueuers := 3
+	enqueuers := 4
 	if os.Getenv("JOBS_CHILD_ONLY_WORKS") != "" {
 		enqueuers = 0
 	}
 	for i := range enqueuers {
 		go func() {
 			for {
-				task := []string{"quick", "quick", "beside"}[i]
-				all, err := r.Enqueue(ctx, jobs.Request{Task: task, Group: strconv.Itoa(i)}, jobs.Request{Task: task})
+				task := []string{"quick", "quick", "beside", "parent"}[i]
+				reqs := []jobs.Request{{Name: "first", Task: task, Group: strconv.Itoa(i)}, {Name: "second", Task: task}}
+				if task == "parent" { // the last one waits for both families
+					reqs[1].After = []jobs.Dependency{{Name: "first"}}
+					reqs = append(reqs, jobs.Request{Task: "parent", After: []jobs.Dependency{{Name: "first"}, {Name: "second"}}})
+					slices.Reverse(reqs) // so that the first one is the last
+				}
+				all, err := r.Enqueue(ctx, reqs...)
 				if err != nil {
 					say("error", err)
 					return
@@ -219,9 +230,59 @@ func (w *witness) check(ctx context.Context, store jobs.Store) error {
 				errs = append(errs, fmt.Errorf("%v has %d jobs after it", job, n))
 			}
 		}
+		errs = append(errs, families(tx))
 		return nil
 	})
 	return errors.Join(append(errs, err)...)
+}
+
+// families checks the jobs that come after others, and those with children.
+func families(tx jobs.Tx) error {
+	var errs []error
+	all, children := make(map[jobs.ID]*jobs.Job), make(map[jobs.ID]int)
+	for job, err := range tx.Jobs(jobs.Query{}) {
+		if err != nil {
+			return err
+		}
+		all[job.ID] = job
+		if job.Parent != 0 {
+			children[job.Parent]++
+		}
+	}
+	for id, job := range all {
+		if len(job.After) > 0 {
+			errs = append(errs, released(job, all))
+		}
+		if job.Task != "parent" {
+			continue
+		}
+		want := 0
+		if job.State == jobs.Succeeded || job.State == jobs.Waiting && job.Brood != 0 {
+			want = 3
+		}
+		if children[id] != want {
+			errs = append(errs, fmt.Errorf("%v has %d children, want %d", job, children[id], want))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// released checks that a job has started if, and only if, those that it comes after have ended.
+func released(job *jobs.Job, all map[jobs.ID]*jobs.Job) error {
+	var open []string
+	for _, d := range job.After {
+		on := all[d.Job]
+		if on == nil {
+			return fmt.Errorf("%v comes after job %d, which is not there", job, d.Job)
+		}
+		if !on.State.Final() {
+			open = append(open, on.String())
+		}
+	}
+	if waits := job.State == jobs.Waiting && job.Brood == 0; waits != (len(open) > 0) {
+		return fmt.Errorf("%v comes after %v, of which have not ended: %q", job, job.After, open)
+	}
+	return nil
 }
 
 // TestKill kills a process that works, again and again.

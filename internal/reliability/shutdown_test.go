@@ -3,6 +3,9 @@
 package reliability_test
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -18,30 +21,7 @@ import (
 // that as a power cut does, without its journal being written. It needs root, loop devices and ext4,
 // and runs in the short and the long mode.
 func TestShutdown(t *testing.T) {
-	if mode == "" {
-		t.Skip("it mounts a file system; set JOBS_RELIABILITY=short")
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("it needs root, to mount a file system")
-	}
-	dir := t.TempDir()
-	img, mnt := filepath.Join(dir, "ext4.img"), filepath.Join(dir, "mnt")
-	if err := os.Mkdir(mnt, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"truncate", "-s", "256M", img}, {"mkfs.ext4", "-q", img}, {"mount", "-o", "loop", img, mnt}} {
-		if out, err := command(args[0], args[1:]...); err != nil {
-			t.Skipf("%v: %v: %s", args, err, out)
-		}
-	}
-	mounted := true
-	t.Cleanup(func() {
-		if mounted {
-			if out, err := persist([]string{"umount", mnt}); err != nil {
-				t.Errorf("umount: %v: %s", err, out)
-			}
-		}
-	})
+	mnt, remount := mount(t)
 	seed := seedOf(t)
 	rng := rand.New(rand.NewPCG(seed, 3))
 	path := filepath.Join(mnt, "jobs.db")
@@ -58,12 +38,7 @@ func TestShutdown(t *testing.T) {
 		}
 		cut.Stop()
 		w.errs = nil // that it could not write any more
-		for _, args := range [][]string{{"umount", mnt}, {"mount", "-o", "loop", img, mnt}} {
-			if out, err := persist(args); err != nil {
-				mounted = args[0] != "mount"
-				t.Fatalf("%v: %v: %s", args, err, out)
-			}
-		}
+		remount()
 		store := reopen(t, path)
 		if err := w.check(t.Context(), store); err != nil {
 			t.Errorf("seed %d, after cut %d: %v", seed, i+1, err)
@@ -73,6 +48,80 @@ func TestShutdown(t *testing.T) {
 		}
 	}
 	t.Logf("%d cuts, %d jobs enqueued, %d ends acknowledged", cuts, len(w.enqueued), len(w.ended))
+}
+
+// TestShutdown_creation stops the file system while a file is made, or just after. It is there as a
+// whole or not at all; and once something was acknowledged, it is there.
+func TestShutdown_creation(t *testing.T) {
+	mnt, remount := mount(t)
+	seed := seedOf(t)
+	rng := rand.New(rand.NewPCG(seed, 4))
+	there := 0
+	cuts := scale(1, 5, 20)
+	for i := range cuts {
+		path := filepath.Join(mnt, fmt.Sprint(i, ".db"))
+		w := &witness{enqueued: make(map[jobs.ID]string), ended: make(map[jobs.ID]jobs.State)}
+		cut := time.AfterFunc(time.Duration(rng.IntN(40_000))*time.Microsecond, func() {
+			if err := shutDown(mnt); err != nil {
+				t.Errorf("shutting down: %v", err)
+			}
+		})
+		if err := w.watch(path, 100*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		cut.Stop()
+		w.errs = nil // that it could not write any more
+		remount()
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && len(w.enqueued) == 0 {
+			continue
+		}
+		there++
+		store := reopen(t, path)
+		if err := errors.Join(w.check(t.Context(), store), store.Close()); err != nil {
+			t.Errorf("seed %d, cut %d: %v", seed, i+1, err)
+		}
+	}
+	t.Logf("%d cuts, after %d of which the file was there", cuts, there)
+}
+
+// mount makes a file system of its own. It returns its directory, and a function that mounts it again
+// as after a power cut.
+func mount(t *testing.T) (mnt string, remount func()) {
+	t.Helper()
+	if mode == "" {
+		t.Skip("it mounts a file system; set JOBS_RELIABILITY=short")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("it needs root, to mount a file system")
+	}
+	dir := t.TempDir()
+	img := filepath.Join(dir, "ext4.img")
+	mnt = filepath.Join(dir, "mnt")
+	if err := os.Mkdir(mnt, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"truncate", "-s", "256M", img}, {"mkfs.ext4", "-q", img}, {"mount", "-o", "loop", img, mnt}} {
+		if out, err := command(args[0], args[1:]...); err != nil {
+			t.Skipf("%v: %v: %s", args, err, out)
+		}
+	}
+	mounted := true
+	t.Cleanup(func() {
+		if mounted {
+			if out, err := persist([]string{"umount", mnt}); err != nil {
+				t.Errorf("umount: %v: %s", err, out)
+			}
+		}
+	})
+	return mnt, func() {
+		t.Helper()
+		for _, args := range [][]string{{"umount", mnt}, {"mount", "-o", "loop", img, mnt}} {
+			if out, err := persist(args); err != nil {
+				mounted = args[0] != "mount"
+				t.Fatalf("%v: %v: %s", args, err, out)
+			}
+		}
+	}
 }
 
 // persist runs a command until it succeeds, for some seconds: a file system is busy for a moment
