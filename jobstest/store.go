@@ -57,7 +57,7 @@ func CheckStore(ctx context.Context, open func() (jobs.Store, error)) error {
 func storeCases() []storeCase {
 	var all []storeCase
 	for _, group := range [...][]storeCase{
-		jobCases, editCases, queryCases, loopCases, tallyCases, recordCases, txCases, notifyCases,
+		jobCases, editCases, queryCases, leanCases, loopCases, tallyCases, recordCases, txCases, notifyCases,
 	} {
 		all = append(all, group...)
 	}

@@ -93,6 +93,14 @@ var brokenStores = []struct {
 			return tx.Save(job)
 		}}
 	})},
+	{"stores the absence of arguments", "arguments that were left out are kept", txOf(func(tx jobs.Tx) *brokenTx {
+		return &brokenTx{Tx: tx, save: func(job *jobs.Job) error {
+			if job.ID != 0 && job.Args == nil {
+				job.Generation++
+			}
+			return tx.Save(job)
+		}}
+	})},
 	{"raises no version", "new jobs get IDs", txOf(func(tx jobs.Tx) *brokenTx {
 		return &brokenTx{Tx: tx, save: func(job *jobs.Job) error {
 			version := job.Version

@@ -160,7 +160,12 @@ func (tx *Tx) mark(b Bucket, key []byte, on bool) error {
 	tx.chunkKey = appendID(tx.chunkKey, chunkOf(id))
 	p := tx.chunks[string(tx.chunkKey)]
 	if p == nil {
-		p = new(pending)
+		if n := len(tx.spare); n > 0 {
+			p, tx.spare = tx.spare[n-1], tx.spare[:n-1]
+			*p = pending{}
+		} else {
+			p = new(pending)
+		}
 		if data := tx.b.Get(b, tx.chunkKey[1:]); data != nil {
 			if err := p.stored.decode(data); err != nil {
 				tx.broken = fmt.Errorf("corrupt index %s, key %q: %w", b, tx.chunkKey[1:], err)
@@ -181,6 +186,18 @@ func (tx *Tx) mark(b Bucket, key []byte, on bool) error {
 	}
 	return nil
 }
+
+// dropSets forgets the chunks, and keeps their memory.
+func (tx *Tx) dropSets() {
+	for _, p := range tx.chunks {
+		if len(tx.spare) < maxSpare {
+			tx.spare = append(tx.spare, p)
+		}
+	}
+	clear(tx.chunks)
+}
+
+const maxSpare = 64
 
 // flushSets writes the chunks that have changed.
 func (tx *Tx) flushSets() error {

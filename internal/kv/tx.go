@@ -42,6 +42,7 @@ type Tx struct {
 	settled  bool                // this transaction has written what was kept
 	records  map[string]*overlay // by bucket key
 	chunks   map[string]*pending // by bucket and key
+	spare    []*pending          // memory for chunks
 	gone     keyList             // of the line index, to be deleted
 	memo     memo
 
@@ -81,7 +82,7 @@ func (tx *Tx) drop() {
 	tx.dropTallies()
 	tx.settled = false
 	clear(tx.records)
-	clear(tx.chunks)
+	tx.dropSets()
 	tx.gone.reset()
 	clear(tx.changes)
 	tx.changes = tx.changes[:0]

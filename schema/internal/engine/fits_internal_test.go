@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// What fits says is valid, the validator says too. It must also know plain arguments, otherwise
-// it is of no use.
-func TestNode_fits_agrees_with_the_validator(t *testing.T) {
+// typedSchema returns the schema of a type with fields of many kinds.
+func typedSchema(t *testing.T) *Schema {
+	t.Helper()
 	type inner struct {
 		Name string            `json:"name" jsonschema:"minLength=2"`
 		Map  map[string]uint8  `json:"map,omitempty"`
@@ -33,6 +33,13 @@ func TestNode_fits_agrees_with_the_validator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return typed
+}
+
+// What fits says is valid, the validator says too. It must also know plain arguments, otherwise
+// it is of no use.
+func TestNode_fits_agrees_with_the_validator(t *testing.T) {
+	typed := typedSchema(t)
 	schemas := []*Schema{typed}
 	for _, f := range []string{
 		`{"type":"integer","minimum":1,"$ref":"#/$defs/i"}`, `{"$ref":"#/$defs/i"}`, `{"anyOf":[{"$ref":"#/$defs/i"},{"type":"null"}]}`,
@@ -79,11 +86,15 @@ func TestNode_fits_agrees_with_the_validator(t *testing.T) {
 	if v, _ = typed.Root.Complete(v); !typed.Root.fits(v) {
 		t.Error("plain arguments take the validator")
 	}
+}
+
+// What the scanner takes for plain is so, however the text is damaged.
+func TestSchema_Plain(t *testing.T) {
+	typed := typedSchema(t)
 	const plain = `{"name":"äb","map":{},"wait":1000000000,"at":"2026-01-02T03:04:05Z","ptr":{"name":"cd","ptr":null},"list":[[1,-2],[]],"enum":"a"}`
 	if !typed.Plain([]byte(plain)) {
 		t.Error("plain arguments take more than the scanner")
 	}
-	// The scanner must know all that is wrong, however the text is damaged.
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200_000 {
 		text := []byte(plain)

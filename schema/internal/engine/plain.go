@@ -85,7 +85,7 @@ func (p *scanner) value(n *Node, depth int) bool {
 func (n *Node) loose() bool { return len(n.Enum) == 0 && n.Format == "" }
 
 func (n *Node) fitsText(text []byte) bool {
-	if n.loose() && n.Bounds == nil {
+	if n.loose() && len(n.Bounds) == 0 {
 		return true
 	}
 	v := string(text)
