@@ -113,7 +113,7 @@ func (r *Runner) takeOn(q *queue, job *Job) *attempt {
 	if a.task.Sync {
 		a.settled = make(chan struct{})
 	}
-	if job.Checkpoint != nil || job.Snoozes > 0 {
+	if job.Checkpoint != nil || job.Snoozes > 0 || job.Joining {
 		a.counters = cloneMap(job.Counters)
 	}
 	r.running[a.id] = a

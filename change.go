@@ -155,7 +155,7 @@ func (r *Runner) reopen(tx Tx, job *Job) (State, error) {
 	case blocker != nil:
 		return "", fmt.Errorf("%w: %v comes after %v; retry that one", ErrState, job, blocker)
 	}
-	if err := uncount(tx, job); err != nil {
+	if err := r.uncount(tx, job); err != nil {
 		return "", err
 	}
 	job.Attempt, job.Crashes, job.Partial, job.Blocker = 0, 0, false, 0

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,12 @@ import (
 // says. Children without a group have that of their parent. To cancel a job that waits cancels its
 // children; to retry one that has ended retries those of its children that have failed or were
 // cancelled, if there are such.
+//
+// Meanwhile the progress of the job counts its children. Children with the same title share a node of
+// that name that sums up what they count. A handler that knows what this will be in the end says so as
+// the total of a child of its own progress with that name:
+//
+//	jobs.Progress(ctx).Child("Resize images").SetTotal(images)
 //
 // Bad requests are refused at once. Outside a job the requests are dropped.
 func Spawn(ctx context.Context, reqs ...Request) error {
@@ -26,17 +33,58 @@ func Spawn(ctx context.Context, reqs ...Request) error {
 	if err != nil {
 		return err
 	}
+	var after []ID
 	for i := range all {
 		for _, d := range all[i].job.After {
-			if d.Job == a.id {
-				return invalidf("After", "a child of job %d cannot come after its own parent, which waits for it", a.id)
+			if d.Job != 0 {
+				after = append(after, d.Job)
 			}
 		}
+	}
+	if err := a.checkAfter(ctx, after); err != nil {
+		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.spawned = append(a.spawned, all)
 	return nil
+}
+
+// checkAfter refuses jobs to come after that wait themselves, through others, for the running job or
+// for one that waits for it: none of them would ever end.
+func (a *attempt) checkAfter(ctx context.Context, after []ID) error {
+	if len(after) == 0 {
+		return nil
+	}
+	return a.runner.store.View(ctx, func(tx Tx) error {
+		waits := map[ID]bool{a.id: true} // for the children
+		for id := a.claimed.Parent; id != 0; {
+			parent, err := tx.Job(id)
+			if err != nil {
+				break
+			}
+			waits[id] = true
+			id = parent.Parent
+		}
+		seen := make(map[ID]bool)
+		for len(after) > 0 {
+			id := after[0]
+			after = after[1:]
+			if waits[id] {
+				return invalidf("After", "a child of job %d would wait for job %d, which waits for it", a.id, id)
+			}
+			if seen[id] || len(seen) == maxGraph {
+				continue
+			}
+			seen[id] = true
+			if job, err := tx.Job(id); err == nil && job.State == Waiting {
+				for _, d := range job.After {
+					after = append(after, d.Job)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // Children returns the children of the running job that have ended, in the order in which they were
@@ -70,9 +118,30 @@ func Children(ctx context.Context) iter.Seq2[*Job, error] {
 	}
 }
 
+// Dependencies returns the jobs that the running job comes after, in the order of Request.After: each with
+// its name in After, as it stands now. Outside a job there are none.
+func Dependencies(ctx context.Context) iter.Seq2[string, *Job] {
+	return func(yield func(string, *Job) bool) {
+		a := current(ctx)
+		if a == nil {
+			return
+		}
+		for _, d := range a.claimed.After {
+			job, err := a.runner.Get(ctx, d.Job)
+			if err != nil {
+				job = &Job{ID: d.Job} // it was deleted
+			}
+			if !yield(d.Name, job) {
+				return
+			}
+		}
+	}
+}
+
 // Join has fn called when all children of a job of the task have ended, however they did, with the
 // arguments of the job and the result that its handler returned. What fn returns is what the job ends
-// with; it is tried again like a handler. [Children] gives the children, Current their counts.
+// with; it is tried again like a handler. [Children] gives the children, Current their counts. For a job
+// with Request.Each it is not called.
 //
 // It must be called before the registry is given to NewRunner. It panics if it was called before, or
 // with a nil function, or if the task is declared only.
@@ -96,7 +165,7 @@ func (t *TaskOf[Args, Result]) Join(fn func(ctx context.Context, args Args, own 
 }
 
 // RegisterSeq registers a task whose handler yields results one by one. The result of a job is the
-// list of them; its progress counts them unless the handler says something else. The first error
+// list of them; the node "yielded" of its progress counts them, and the handler may set its total. The first error
 // ends the sequence and is that of the job, as if a handler had returned it. What holds for
 // Register holds for RegisterSeq.
 func RegisterSeq[Args, Item any](reg *Registry, t Task, fn func(ctx context.Context, args Args) iter.Seq2[Item, error]) *TaskOf[Args, []Item] {
@@ -184,10 +253,19 @@ func (c *ChildCounts) count(counters map[string]int64, n int64) {
 // success.
 func (c *ChildCounts) outcome(policy Need) error {
 	bad := c.Failed + c.Cancelled
-	if bad == 0 && c.Partial == 0 || policy == NeedEnd && c.Partial == 0 && bad == 0 {
+	if bad == 0 && c.Partial == 0 {
 		return nil
 	}
-	text := fmt.Errorf("of %d children %d have failed, %d were cancelled, %d have succeeded only in part", c.Total, c.Failed, c.Cancelled, c.Partial)
+	var parts []string
+	for _, p := range []struct {
+		n    int64
+		text string
+	}{{c.Failed, "failed"}, {c.Cancelled, "were cancelled"}, {c.Partial, "succeeded only in part"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.text))
+		}
+	}
+	text := fmt.Errorf("of %d children %s", c.Total, strings.Join(parts, ", "))
 	if bad > 0 && (policy == NeedAll || policy == NeedSuccess && c.Succeeded == 0) {
 		return Fail(&childrenError{text})
 	}
@@ -208,6 +286,7 @@ type brood struct {
 	Last      time.Time `json:"last,omitzero"`       // when one of them ended last
 	Open      bool      `json:"open,omitempty"`      // they are being spawned
 	Abandoned bool      `json:"abandoned,omitempty"` // their parent was cancelled: they are not to start
+	Kinds     []kind    `json:"kinds,omitempty"`     // what they have counted
 }
 
 func readBrood(tx Tx, parent ID) (*brood, error) {
@@ -256,18 +335,25 @@ func setOwn(tx Tx, job *Job) error {
 
 func ownOf(tx Tx, id ID) (json.RawMessage, error) { return tx.Record(spaceOwn, string(fromID(id))) }
 
-// withBrood returns a child with the counts of its own children.
-func withBrood(tx Tx, child *Job) (*Job, error) {
-	if child.Brood == 0 {
-		return child, nil
-	}
-	b, err := readBrood(tx, child.ID)
-	if err != nil || b == nil {
-		return child, err
+// count adds n times a child that has ended, with what its own children have counted.
+func (b *brood) count(tx Tx, child *Job, title string, n int64) error {
+	var kids *brood
+	if child.Brood != 0 {
+		var err error
+		if kids, err = readBrood(tx, child.ID); err != nil {
+			return err
+		}
 	}
 	c := *child
-	c.Children = &b.ChildCounts
-	return &c, nil
+	if kids != nil {
+		c.Children = &kids.ChildCounts
+	}
+	b.add(&c, n)
+	b.sum(title, child.Progress, kids, n)
+	if k := b.kind(title); k != nil {
+		k.Known += n
+	}
+	return nil
 }
 
 // spawn stores the children of a job that has just begun to wait for them.
@@ -276,7 +362,7 @@ func (r *Runner) spawn(tx Tx, parent *Job, spawned [][]prepared, now time.Time) 
 	if err := b.write(tx, parent.ID); err != nil {
 		return err
 	}
-	total := int64(0)
+	var kids []*Job
 	for _, all := range spawned {
 		made, err := r.insertAll(tx, all, now)
 		if err != nil {
@@ -284,7 +370,7 @@ func (r *Runner) spawn(tx Tx, parent *Job, spawned [][]prepared, now time.Time) 
 		}
 		for _, job := range made {
 			if !job.Duplicate {
-				total++
+				kids = append(kids, job)
 			}
 		}
 	}
@@ -292,7 +378,13 @@ func (r *Runner) spawn(tx Tx, parent *Job, spawned [][]prepared, now time.Time) 
 	if err != nil {
 		return err
 	}
-	b.Total, b.Open = total, false
+	for _, job := range kids {
+		if k := b.makeKind(r.title(job)); k != nil {
+			k.Jobs++
+		}
+	}
+	b.fix(parent.Progress)
+	b.Total, b.Open = int64(len(kids)), false
 	if err := b.write(tx, parent.ID); err != nil || b.Pending() > 0 {
 		return err
 	}
@@ -328,10 +420,9 @@ func (r *Runner) tellParent(tx Tx, child *Job, now time.Time, moved func(*Job, S
 	if err != nil || b == nil {
 		return err
 	}
-	if child, err = withBrood(tx, child); err != nil {
+	if err := b.count(tx, child, r.title(child), 1); err != nil {
 		return err
 	}
-	b.add(child, 1)
 	b.Last = now
 	if err := b.write(tx, child.Parent); err != nil || b.Open || b.Pending() > 0 {
 		return err
@@ -352,22 +443,23 @@ func (r *Runner) tellParent(tx Tx, child *Job, now time.Time, moved func(*Job, S
 }
 
 // uncount takes back the end of a child that is taken up again.
-func uncount(tx Tx, child *Job) error {
+func (r *Runner) uncount(tx Tx, child *Job) error {
 	b, err := broodOf(tx, child)
 	if err != nil || b == nil {
 		return err
 	}
-	if child, err = withBrood(tx, child); err != nil {
+	if err := b.count(tx, child, r.title(child), -1); err != nil {
 		return err
 	}
-	b.add(child, -1)
 	return b.write(tx, child.Parent)
 }
 
 // childrenEnded ends a job whose children have ended, or queues it for its Join.
 func (r *Runner) childrenEnded(tx Tx, parent *Job, c *ChildCounts, now time.Time) error {
 	t := r.registry.lookup(parent.Task)
-	if t == nil || t.handle == nil || t.join != nil { // who can execute it knows
+	// Who can execute a task knows whether it has a Join. One with Each has no arguments to call it with,
+	// and its result is the list of those of its children.
+	if parent.Each == "" && (t == nil || t.handle == nil || t.join != nil) {
 		parent.Joining, parent.Attempt, parent.RunAt = true, 0, now
 		return r.shift(tx, parent, Queued, now)
 	}

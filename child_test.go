@@ -177,6 +177,52 @@ func TestSpawn_handler(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a child that would wait for its parent through others is refused", func(t *testing.T) {
+		onBoth(t, func(e env) {
+			var refused error
+			var r *jobs.Runner
+			reg := registry("kid", nothing)
+			handle(reg, jobs.Task{Name: "parent"}, func(ctx context.Context) error {
+				made, err := r.Enqueue(ctx,
+					jobs.Request{Task: "kid", Name: "a", After: []jobs.Dependency{{Job: jobs.Current(ctx).ID}}},
+					jobs.Request{Task: "kid", After: []jobs.Dependency{{Name: "a"}}})
+				if err != nil {
+					return err
+				}
+				refused = jobs.Spawn(ctx, jobs.Request{Task: "kid", After: []jobs.Dependency{{Job: made[1].ID}}})
+				return nil
+			})
+			r = run(e.t, e.store, reg, nil)
+			wantState(e.t, end(e.t, r, enqueue(e.t, r, jobs.Request{Task: "parent"}).ID), jobs.Succeeded)
+			if !errors.Is(refused, jobs.ErrInvalid) {
+				e.t.Errorf("got %v", refused)
+			}
+		})
+	})
+	t.Run("what has become impossible when the handler ends fails the job", func(t *testing.T) {
+		onBoth(t, func(e env) {
+			var r *jobs.Runner
+			reg := registry("kid", nothing)
+			handle(reg, jobs.Task{Name: "parent", MaxAttempts: 3}, func(ctx context.Context) error {
+				made, err := r.Enqueue(ctx, jobs.Request{Task: "kid", RunAt: time.Now().Add(time.Hour)})
+				if err != nil {
+					return err
+				}
+				err = jobs.Spawn(ctx, jobs.Request{Task: "kid", After: []jobs.Dependency{{Job: made[0].ID}}})
+				return errors.Join(err, r.Delete(ctx, made[0].ID))
+			})
+			r = run(e.t, e.store, reg, nil)
+			job := end(e.t, r, enqueue(e.t, r, jobs.Request{Task: "parent"}).ID)
+			wantState(e.t, job, jobs.Failed)
+			if !strings.Contains(job.Message, "there is no job") || job.Attempt != 1 {
+				e.t.Errorf("after %d attempts: %s", job.Attempt, job.Message)
+			}
+			audit(e)
+		})
+	})
+}
+
+func TestSpawn_again(t *testing.T) {
 	t.Run("an attempt that runs again spawns once", func(t *testing.T) {
 		onBoth(t, func(e env) {
 			reg := registry("kid", nothing)
@@ -346,7 +392,8 @@ func TestSpawn_progress(t *testing.T) {
 			for _, job := range seen {
 				p := job.Progress
 				f, ok := p.Fraction()
-				live = live || ok && f == 0.75 && len(p.Children) == 2 && p.Children[0].Current == 2 && job.Children.Counters["done"] == 4 && p.Cut == 2
+				kids := p.Child("kid")
+				live = live || ok && f == 0.75 && len(p.Children) == 1 && len(kids.Children) == 2 && kids.Children[0].Current == 2 && job.Children.Counters["done"] == 4
 			}
 			if !live {
 				e.t.Errorf("two of four, and two halves, were never seen; last %v", seen[len(seen)-1].Progress)
@@ -426,6 +473,24 @@ func TestRequest_Each(t *testing.T) {
 				e.t.Error(job.Message)
 			}
 		})
+	})
+}
+
+// A job with Each ends as its children do, also if its task has a Join.
+func TestRequest_Each_join(t *testing.T) {
+	onBoth(t, func(e env) {
+		s := newStages()
+		s.process.Join(func(context.Context, processArgs, string) (string, error) { return "joined", nil })
+		r := run(e.t, e.store, &s.reg, nil)
+		reqs := s.pair("a", jobs.NeedSuccess)
+		reqs[0].Each = jobs.ResultOf("crawl", "/pages")
+		reqs[0].Set("/label", jobs.ItemAt(""))
+		job := end(e.t, r, enqueueAll(e.t, r, reqs...)[0].ID)
+		wantState(e.t, job, jobs.Succeeded)
+		if job.Children == nil || job.Children.Succeeded != 2 || job.Result != nil {
+			e.t.Errorf("the children are %+v, the result %s: %s", job.Children, job.Result, job.Message)
+		}
+		audit(e)
 	})
 }
 

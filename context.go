@@ -55,7 +55,7 @@ func Logger(ctx context.Context) *slog.Logger {
 
 // Count adds n to a counter of the running job, such as "inserted" or "skipped". Counters are
 // stored with the progress. A retry counts anew, but goes on from the stored ones if the job has a
-// checkpoint or has snoozed. Outside a job Count does nothing.
+// checkpoint or has snoozed, and so does [TaskOf.Join]. Outside a job Count does nothing.
 func Count(ctx context.Context, name string, n int64) {
 	a := current(ctx)
 	if a == nil {

@@ -29,7 +29,7 @@ type Definition struct {
 	// that name. Name, RunAt and Deadline are not used, Actor is that of the trigger.
 	Request
 
-	// Schedule says when jobs are made by themselves.
+	// Schedule says when jobs are made by themselves, with the actor "schedule:" and the ID.
 	Schedule Schedule `json:"schedule,omitzero"`
 	// Build says what is done about definitions in After when a job is made, unless the trigger
 	// says something else. Dependents has jobs made of those that come after this one, too.

@@ -335,7 +335,7 @@ func (r *Runner) holdAgain(tx Tx, d *Job, now time.Time) error {
 	case d.State == Waiting:
 		return tx.Save(d)
 	}
-	if err := uncount(tx, d); err != nil {
+	if err := r.uncount(tx, d); err != nil {
 		return err
 	}
 	d.Blocker, d.FinishedAt, d.Message = 0, time.Time{}, ""

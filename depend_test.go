@@ -308,6 +308,35 @@ func TestRef(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a job that only needed to end has the result null if it did not succeed", func(t *testing.T) {
+		onBoth(t, func(e env) {
+			s := newStages()
+			seen := ""
+			handle(&s.reg, jobs.Task{Name: "look"}, func(ctx context.Context) error {
+				for name, job := range jobs.Dependencies(ctx) {
+					seen += fmt.Sprintf("%s %s; ", name, job.State)
+				}
+				return nil
+			})
+			r := run(e.t, e.store, &s.reg, nil)
+			for site, want := range map[string]string{"bad": "none: ", "a": "none: a/1 a/2"} {
+				reqs := s.pair(site, jobs.NeedEnd)
+				reqs[0].Set("/pages", jobs.ResultOf("crawl", "/pages"))
+				job := end(e.t, r, enqueueAll(e.t, r, reqs...)[0].ID)
+				if got, err := s.process.Result(job); got != want || err != nil {
+					e.t.Errorf("%s: got %q, %v: %s", site, got, err, job.Message)
+				}
+				look := jobs.Request{Task: "look", After: []jobs.Dependency{{Name: site, Job: job.After[0].Job, Need: jobs.NeedEnd}}}
+				end(e.t, r, enqueue(e.t, r, look).ID)
+			}
+			if !strings.Contains(seen, "bad failed; ") || !strings.Contains(seen, "a succeeded; ") {
+				e.t.Errorf("seen were %s", seen)
+			}
+			for range jobs.Dependencies(e.t.Context()) {
+				e.t.Error("there is something to come after outside of a job")
+			}
+		})
+	})
 	t.Run("what is beside a reference is checked and completed at the door", func(t *testing.T) {
 		onMemory(t, func(e env) {
 			s := newStages()

@@ -59,7 +59,8 @@
 // # Progress
 //
 // A [Tracker] is a tree of named counters that costs an atomic add to update. Readers in the
-// process see it at once, others a few times a second.
+// process see it at once, others a few times a second. The progress of a job with children counts
+// these, and sums up what they count, see [Spawn].
 package jobs
 
 import (

@@ -27,7 +27,8 @@ type Ref string
 
 // ResultOf stands for a part of the result of the job that Request.After calls name. The part is a
 // JSON pointer such as /pages/0; "" is all of it. The result of a job with Request.Each is the list
-// of the results of its children that have succeeded.
+// of the results of its children that have succeeded. That of a job which only needed to end, see
+// [NeedEnd], and has not succeeded is null.
 func ResultOf(name, pointer string) Ref {
 	if pointer == "" {
 		return Ref(name)
@@ -291,7 +292,7 @@ func (s *resolver) result(ref Ref) (any, error) {
 		if d == nil {
 			return nil, fmt.Errorf("the job comes after none that is called %q", name)
 		}
-		data, err := s.r.resultOf(s.ctx, d.Job)
+		data, err := s.r.resultOf(s.ctx, d)
 		if err != nil {
 			return nil, fmt.Errorf("the result of %s: %w", name, err)
 		}
@@ -303,6 +304,9 @@ func (s *resolver) result(ref Ref) (any, error) {
 		}
 		s.results[name] = whole
 	}
+	if whole == nil {
+		return nil, nil // it has none, or the job did not need one
+	}
 	value, err := jsontree.Get(whole, pointer)
 	if err != nil {
 		return nil, fmt.Errorf("in the result of %s %w", name, err)
@@ -310,14 +314,17 @@ func (s *resolver) result(ref Ref) (any, error) {
 	return value, nil
 }
 
-// resultOf returns the result of a job that has succeeded. That of one with Each is the list of its
+// resultOf returns the result of a dependency. That of one with Each is the list of its
 // children's results.
-func (r *Runner) resultOf(ctx context.Context, id ID) (result json.RawMessage, err error) {
+func (r *Runner) resultOf(ctx context.Context, d *Dependency) (result json.RawMessage, err error) {
 	err = r.store.View(ctx, func(tx Tx) error {
-		job, err := tx.Job(id)
+		job, err := tx.Job(d.Job)
 		switch {
 		case err != nil:
 			return err
+		case job.State != Succeeded && d.Need == NeedEnd:
+			result = json.RawMessage("null")
+			return nil
 		case job.State != Succeeded:
 			return fmt.Errorf("%v and has none", job)
 		case job.Each != "":

@@ -254,8 +254,11 @@ func (d *Definitions) Graph(ctx context.Context) (*graph.Graph, error) {
 	for _, s := range all {
 		def := s.Definition
 		n := graph.Node{ID: def.ID, Label: def.Title, State: string(s.Status)}
-		if s.Counts.Active() > 0 {
+		switch latest := s.Last[Succeeded]; {
+		case s.Counts.Active() > 0:
 			n.State = "running"
+		case s.Status == Success && latest.Partial:
+			n.State = "partial"
 		}
 		if job := s.Newest; job != nil {
 			n.Note = "job " + job.ID.String() + ", " + string(job.State)

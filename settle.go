@@ -73,6 +73,10 @@ func (r *Runner) settle(tx Tx, a *attempt, now time.Time) error {
 		a.last.apply(job)
 		return r.finish(tx, &a.last, job, a.decide(job, now), now)
 	})
+	if f, ok := errors.AsType[*followError](err); ok && errors.Is(err, ErrInvalid) {
+		a.refuse(f)
+		return err
+	}
 	if errors.Is(err, ErrStale) {
 		a.mu.Lock()
 		ended := a.completed || a.tried
@@ -114,16 +118,37 @@ func (r *Runner) finish(tx Tx, u *update, job *Job, to State, now time.Time) err
 	a.mu.Unlock()
 	for _, all := range deferred {
 		if _, err := r.insertAll(tx, all, now); err != nil {
-			return err
+			return &followError{err}
 		}
 	}
 	if len(spawned) == 0 {
 		return nil
 	}
-	if err := r.spawn(tx, job, spawned, now); err != nil || job.State == Waiting {
-		return err
+	if err := r.spawn(tx, job, spawned, now); err != nil {
+		return &followError{err}
+	}
+	if job.State == Waiting {
+		return nil
 	}
 	return r.spread(tx, job, Waiting, now)
+}
+
+// followError is an error of storing the jobs that a handler has deferred or spawned.
+type followError struct{ err error }
+
+func (e *followError) Error() string {
+	return "a job that follows from it cannot be enqueued: " + e.err.Error()
+}
+func (e *followError) Unwrap() error { return e.err }
+
+// refuse fails an attempt whose following jobs have become impossible, such as those that come after a
+// job which was deleted meanwhile. The transaction is rolled back; the next one stores the failure.
+func (a *attempt) refuse(err *followError) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.deferred, a.spawned = nil, nil
+	a.err, a.result = Fail(err), nil
+	a.text = shorten(err.Error(), 8<<10)
 }
 
 // decide says what follows from the way the attempt ended.

@@ -40,7 +40,8 @@ type Trigger struct {
 	// Build replaces that of the definition unless it is BuildNone.
 	Build Build
 	// Dependents has jobs made of all definitions, too, that come after this one, and after those.
-	// Inactive ones are left out.
+	// Inactive ones are left out. What else these come after is built as Build says: without it,
+	// one that has no success is an ErrMissing.
 	Dependents bool
 	// Confirm lets a protected definition make a job.
 	Confirm bool

@@ -69,9 +69,10 @@ const (
 // A Schedule says when something recurs: by Cron or by Every, of which one is set. The zero Schedule
 // is none and has no times.
 //
-// It is a plain value: copy it, compare it, store it as JSON. Its methods only read it and may be
-// called concurrently. Times are after the zero time and before the year 10000. Call
-// [Schedule.Check] before you rely on one: a Schedule that it refuses has no times.
+// It is a plain value: copy it, store it as JSON. Its methods only read it and may be called
+// concurrently. Times are after the zero time and before the year 10000. Call [Schedule.Check] before
+// you rely on one: without it, a mistake in Cron, its Zone or Every only shows in that there are no
+// times.
 type Schedule struct {
 	// Cron is an expression of five fields, of six with seconds first, or a descriptor such as
 	// @daily. See the documentation of the package. At most 1,000 bytes.

@@ -1,14 +1,14 @@
 // Tour reads every file of a directory with the jobs package and says what is in it: files, lines
 // and bytes by language, the largest files, the duplicates.
 //
-//	go run ./examples/tour [-fresh] [-pace 1ms] [-db file] [directory]
+//	go run ./examples/tour [-fresh] [-pace 1ms] [-part 20000] [-db file] [directory]
 //
 // Without a directory it reads the source of the Go standard library. Stop it with Ctrl-C, or kill
 // it at any moment with kill -9: the same command goes on where it was. Once the report is there,
 // the same command prints it again; -fresh starts over.
 //
 // The files in their order of reading: pipeline.go has the tasks, walk.go and sum.go what they do,
-// board.go draws their progress.
+// report.go what comes of it.
 package main
 
 import (
@@ -19,6 +19,7 @@ import (
 	"flag"
 	"fmt"
 	"go/build"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,6 +28,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/embedjobs/jobs"
 	"github.com/embedjobs/jobs/bolt"
 	"github.com/embedjobs/jobs/examples/internal/screen"
 )
@@ -37,6 +39,7 @@ func main() {
 	var o options
 	flag.BoolVar(&o.fresh, "fresh", false, "forget what was done and start over")
 	flag.DurationVar(&o.pace, "pace", 0, "wait so long after each file, to have time to look on or to kill it")
+	flag.Int64Var(&o.part, "part", 20_000, "have one scan job find so many files; a small number needs less memory")
 	flag.StringVar(&o.db, "db", "", "keep the jobs in this `file` (default: one for each directory, in the user's cache)")
 	flag.Usage = func() {
 		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "usage: tour [flags] [directory]")
@@ -61,6 +64,7 @@ func main() {
 type options struct {
 	dir, db string
 	fresh   bool
+	part    int64
 	pace    time.Duration
 }
 
@@ -86,45 +90,90 @@ func run(ctx context.Context, o options) (err error) {
 func tour(ctx context.Context, store *bolt.Store, o options) error {
 	out := screen.New(os.Stdout)
 	defer out.Close()
-	b := newBoard(out)
-	p, err := newPipeline(store, o.pace, b.options())
+	p, err := newPipeline(store, o, slog.New(slog.NewTextHandler(printer{out}, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		return err
 	}
-	if err := p.start(ctx, o.dir); err != nil {
-		return err
-	}
-	report, err := p.finished(ctx)
+	job, err := p.start(ctx, o.dir)
 	if err != nil {
 		return err
 	}
-	if report != nil {
-		fmt.Print(report)
-		fmt.Println("\nThis report was there already; -fresh starts over.")
-		return nil
+	if job.State == jobs.Succeeded {
+		report, err := p.tour.Result(job)
+		fmt.Printf("%v\nThis report was there already; -fresh starts over.\n", report)
+		return err
 	}
 
-	if err := b.load(ctx, p); err != nil {
-		return err
-	}
+	begin := time.Now()
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- p.runner.Run(running) }()
-	err = b.watch(ctx, p)
+	err = nil
+	for job, err = range p.runner.Watch(ctx, job.ID) {
+		if err != nil {
+			break
+		}
+		draw(out, job)
+	}
 	stop() // the runner lets handlers finish for a moment
-	if err := errors.Join(err, <-done); err != nil {
-		return err
-	}
+	runErr := <-done
 	out.Close()
-	if report, err = p.finished(context.WithoutCancel(ctx)); err != nil {
+	switch {
+	case runErr != nil || err != nil && ctx.Err() == nil:
+		return errors.Join(err, runErr)
+	case err != nil:
+		return errStopped
+	case job.State != jobs.Succeeded:
+		return fmt.Errorf("%v: %s", job, job.Message)
+	}
+	return p.print(context.WithoutCancel(ctx), job, time.Since(begin))
+}
+
+// draw shows the progress of all jobs, which is that of the tour.
+func draw(out *screen.Screen, job *jobs.Job) {
+	var count map[string]int64
+	if job.Children != nil {
+		count = job.Children.Counters
+	}
+	text := size(count["bytes"]) + " of " + size(count["bytes found"])
+	hash := job.Progress.Child("Scan", hashTitle)
+	if !out.Live() {
+		if hash != nil {
+			out.Draw(fmt.Sprintf("%s of %s files, %s", grouped(hash.Current), grouped(hash.Total), text))
+		}
+		return
+	}
+	if hash != nil {
+		hash.Status = text
+	}
+	out.Draw(job.Progress.Format(out.Width()))
+}
+
+// print prints the report of a tour that has ended, and what it took.
+func (p *pipeline) print(ctx context.Context, job *jobs.Job, took time.Duration) error {
+	report, err := p.tour.Result(job)
+	if err != nil {
 		return err
 	}
-	if report == nil {
-		return errStopped
+	all, err := p.runner.Count(ctx, jobs.Query{})
+	if err != nil {
+		return err
 	}
-	fmt.Printf("\n%s\n%s\n", report, b.epilogue())
+	fmt.Printf("\n%s\nIt took %s and %d jobs.", report, took.Round(time.Millisecond), all)
+	if n := job.Children.Counters["cut off"]; n > 0 {
+		fmt.Printf(" %d attempts were cut off by the end of the process and made again.", n)
+	}
+	fmt.Println()
 	return nil
+}
+
+// A printer prints log records above what is drawn.
+type printer struct{ out *screen.Screen }
+
+func (p printer) Write(text []byte) (int, error) {
+	p.out.Print(string(text))
+	return len(text), nil
 }
 
 // directory returns the absolute path of a directory, by default that of the standard library.

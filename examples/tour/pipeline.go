@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -17,20 +18,26 @@ import (
 const (
 	chunkFiles = 200
 	chunkBytes = 8 << 20
-	scanFiles  = 5000
 )
 
-// A pipeline has three tasks. A scan job reads part of the tree; together with its end appear one
-// hash job for each chunk of files, and the scan job that goes on where it stopped. The job that
-// ends last enqueues the report, in the transaction in which it ends. So whatever the moment of a
-// kill, each step was either taken, with all that follows from it, or not at all.
+const hashTitle = "Hash" // by which the progress of a scan sums up its hash jobs
+
+// A pipeline has four tasks. The job tour has two children: scan, and report, which comes after it.
+// A scan job reads part of the tree and has a child for each chunk of files, to hash them, and one for
+// the next part. A job and its children appear together, and it ends when they have. So whatever the
+// moment of a kill, each step was either taken, with all that follows from it, or not at all.
 type pipeline struct {
-	store  *bolt.Store
 	runner *jobs.Runner
+	tour   *jobs.TaskOf[tourArgs, *report]
 	scan   *jobs.TaskOf[scanArgs, scanned]
 	hash   *jobs.TaskOf[hashArgs, hashed]
 	report *jobs.TaskOf[reportArgs, *report]
+	part   int64 // files that one scan job finds
 	pace   time.Duration
+}
+
+type tourArgs struct {
+	Dir string `json:"dir"`
 }
 
 type scanArgs struct {
@@ -40,17 +47,12 @@ type scanArgs struct {
 }
 
 type scanned struct {
-	Files  int64 `json:"files"`
-	Bytes  int64 `json:"bytes"`
-	Chunks int64 `json:"chunks"`
-	// Last is set by the job that has reached the end of the tree.
-	Last bool `json:"last,omitempty"`
+	Files int64 `json:"files"`
 }
 
 type hashArgs struct {
 	Dir   string   `json:"dir"`
 	Files []string `json:"files"` // relative to Dir
-	Bytes int64    `json:"bytes"`
 }
 
 type hashed struct {
@@ -58,108 +60,141 @@ type hashed struct {
 }
 
 type reportArgs struct {
-	Dir string `json:"dir"`
+	Dir   string `json:"dir"`
+	Files int64  `json:"files,omitempty"`
 }
 
-func newPipeline(store *bolt.Store, pace time.Duration, opts jobs.Options) (*pipeline, error) {
-	p := &pipeline{store: store, pace: pace}
+func newPipeline(store *bolt.Store, o options, log *slog.Logger) (*pipeline, error) {
+	p := &pipeline{part: o.part, pace: o.pace}
 	var reg jobs.Registry
 	// A kill counts as an attempt, because a job might be what kills the process. Here it is
 	// whoever tries this program.
 	const attempts = 10_000
-	p.scan = jobs.Register(&reg, jobs.Task{Name: "scan", Title: "Scan the tree", MaxAttempts: attempts}, p.runScan)
-	p.hash = jobs.Register(&reg, jobs.Task{Name: "hash", Title: "Hash files", Queue: "hash", MaxAttempts: attempts}, p.runHash)
+	p.tour = jobs.Register(&reg, jobs.Task{Name: "tour", Title: "Tour", MaxAttempts: attempts}, p.runTour)
+	p.scan = jobs.Register(&reg, jobs.Task{Name: "scan", Title: "Scan", MaxAttempts: attempts}, p.runScan)
+	p.hash = jobs.Register(&reg, jobs.Task{Name: "hash", Title: hashTitle, Queue: "hash", MaxAttempts: attempts}, p.runHash)
 	p.report = jobs.Register(&reg, jobs.Task{Name: "report", Title: "Report", MaxAttempts: attempts}, p.runReport)
-
-	opts.Queues = []jobs.Queue{{Name: "hash", Workers: runtime.GOMAXPROCS(0)}}
-	opts.Grace = time.Second
-	opts.Keep = map[jobs.State]time.Duration{jobs.Succeeded: -1} // the report needs every result
+	p.tour.Join(p.joinTour)
+	p.scan.Join(p.joinScan)
 	var err error
-	p.runner, err = jobs.NewRunner(store, &reg, &opts)
+	p.runner, err = jobs.NewRunner(store, &reg, &jobs.Options{
+		Queues: []jobs.Queue{{Name: "hash", Workers: runtime.GOMAXPROCS(0)}},
+		Grace:  time.Second,
+		Keep:   map[jobs.State]time.Duration{jobs.Succeeded: -1}, // the report needs every result
+		Logger: log,
+	})
 	return p, err
 }
 
-// start enqueues the first job, unless an earlier process has done so. It takes up again what has
-// failed.
-func (p *pipeline) start(ctx context.Context, dir string) error {
-	first := p.scan.Request(scanArgs{Dir: dir})
-	first.Unique = jobs.Unique{Key: "first", States: jobs.States()} // there will be no other
-	made, err := p.runner.Enqueue(ctx, first)
+// start enqueues the tour, unless an earlier process has done so, and returns its job. One that has
+// failed is taken up again.
+func (p *pipeline) start(ctx context.Context, dir string) (*jobs.Job, error) {
+	req := p.tour.Request(tourArgs{Dir: dir})
+	req.Unique = jobs.Unique{Key: "tour", States: jobs.States()} // there will be no other
+	made, err := p.runner.Enqueue(ctx, req)
 	if err != nil {
-		return err
-	}
-	args, err := p.scan.Args(made[0])
-	if err != nil {
-		return err
-	}
-	if args.Dir != dir {
-		return fmt.Errorf("this file holds the jobs for %s; start over with -fresh", args.Dir)
-	}
-	_, err = p.runner.RetryAll(ctx, jobs.Query{})
-	return err
-}
-
-// finished returns the report, or nil if there is none yet.
-func (p *pipeline) finished(ctx context.Context) (*report, error) {
-	page, err := p.runner.List(ctx, jobs.Query{Task: p.report.Name(), States: []jobs.State{jobs.Succeeded}, Limit: 1}, "")
-	if err != nil || len(page.Jobs) == 0 {
 		return nil, err
 	}
-	return p.report.Result(page.Jobs[0])
+	job := made[0]
+	args, err := p.tour.Args(job)
+	if err != nil {
+		return nil, err
+	}
+	if args.Dir != dir {
+		return nil, fmt.Errorf("this file holds the jobs for %s; start over with -fresh", args.Dir)
+	}
+	if job.State.Final() && job.State != jobs.Succeeded {
+		return p.runner.Retry(ctx, job.ID)
+	}
+	return job, nil
+}
+
+// runTour spawns the graph: the report comes after the scan, which ends when all files are hashed.
+func (p *pipeline) runTour(ctx context.Context, args tourArgs) (*report, error) {
+	var w jobs.Workflow
+	scan := w.Add("scan", p.scan.Request(scanArgs{Dir: args.Dir}))
+	w.Add("report", p.report.Request(reportArgs{Dir: args.Dir})).After(scan).Set("/files", scan.Result("/files"))
+	return nil, jobs.Spawn(ctx, w.Requests()...)
+}
+
+// joinTour returns the report.
+func (p *pipeline) joinTour(ctx context.Context, _ tourArgs, _ *report) (*report, error) {
+	var failed error
+	for job, err := range jobs.Children(ctx) {
+		switch {
+		case err != nil:
+			return nil, err
+		case job.State != jobs.Succeeded:
+			failed = errors.Join(failed, fmt.Errorf("%v: %s", job, job.Message))
+		case job.Task == p.report.Name():
+			return p.report.Result(job)
+		}
+	}
+	return nil, jobs.Fail(failed)
 }
 
 // runScan reads the next part of the tree.
 func (p *pipeline) runScan(ctx context.Context, args scanArgs) (scanned, error) {
 	files := jobs.Progress(ctx)
 	var (
-		result scanned
-		chunk  = hashArgs{Dir: args.Dir}
-		last   string
+		found int64
+		last  string
+		chunk = hashArgs{Dir: args.Dir}
+		bytes int64 // of the chunk
 	)
 	flush := func() error {
 		if len(chunk.Files) == 0 {
 			return nil
 		}
-		result.Chunks++
 		req := p.hash.Request(chunk)
-		chunk = hashArgs{Dir: args.Dir}
-		return jobs.Defer(ctx, req)
+		chunk.Files, bytes = nil, 0
+		return jobs.Spawn(ctx, req)
 	}
 	more, err := walk(ctx, args.Dir, args.After, func(path string, size int64) (bool, error) {
-		if len(chunk.Files) == chunkFiles || len(chunk.Files) > 0 && chunk.Bytes+size > chunkBytes {
+		if len(chunk.Files) == chunkFiles || len(chunk.Files) > 0 && bytes+size > chunkBytes {
 			if err := flush(); err != nil {
 				return false, err
 			}
 		}
-		chunk.Files, chunk.Bytes, last = append(chunk.Files, path), chunk.Bytes+size, path
-		result.Files++
-		result.Bytes += size
+		chunk.Files, bytes, last = append(chunk.Files, path), bytes+size, path
+		found++
 		files.Add(1)
-		return result.Files < scanFiles, nil
+		jobs.Count(ctx, "bytes found", size)
+		return found < p.part, nil
 	})
-	if err != nil {
-		return result, err
+	if err == nil {
+		err = flush()
 	}
-	if err := flush(); err != nil {
-		return result, err
+	if err == nil && more {
+		err = jobs.Spawn(ctx, p.scan.Request(scanArgs{Dir: args.Dir, After: last}))
 	}
-	if result.Last = !more; more {
-		if err := jobs.Defer(ctx, p.scan.Request(scanArgs{Dir: args.Dir, After: last})); err != nil {
-			return result, err
-		}
+	files.SetTotal(found)
+	files.Child(hashTitle).SetTotal(found)
+	return scanned{found}, err
+}
+
+// joinScan returns what a scan has found, and those of the parts that follow.
+func (p *pipeline) joinScan(ctx context.Context, _ scanArgs, _ scanned) (scanned, error) {
+	all := jobs.Current(ctx).Children
+	if all.Succeeded < all.Total {
+		return scanned{}, jobs.Fail(fmt.Errorf("%d of its jobs have not succeeded", all.Total-all.Succeeded))
 	}
-	return result, p.end(ctx, args.Dir, result)
+	return scanned{all.Counters["files"]}, nil
 }
 
 // runHash reads the files of a chunk.
 func (p *pipeline) runHash(ctx context.Context, args hashArgs) (hashed, error) {
-	files, bytes := jobs.Progress(ctx), jobs.Progress(ctx).Child("bytes")
+	for _, e := range jobs.Current(ctx).Errors {
+		if e.Kind == jobs.ErrorCrash {
+			jobs.Count(ctx, "cut off", 1)
+		}
+	}
+	files := jobs.Progress(ctx)
 	files.SetTotal(int64(len(args.Files)))
-	bytes.SetTotal(args.Bytes)
 	result := hashed{Sums: make([]fileSum, len(args.Files))}
 	for i, name := range args.Files {
 		files.SetStatus(name)
-		sum, err := sumFile(ctx, filepath.Join(args.Dir, filepath.FromSlash(name)), bytes)
+		sum, err := sumFile(ctx, filepath.Join(args.Dir, filepath.FromSlash(name)))
 		if ctx.Err() != nil {
 			return result, context.Cause(ctx)
 		}
@@ -168,59 +203,37 @@ func (p *pipeline) runHash(ctx context.Context, args hashArgs) (hashed, error) {
 		}
 		result.Sums[i] = sum
 		files.Add(1)
+		jobs.Count(ctx, "files", 1)
 		if err := wait(ctx, p.pace); err != nil {
 			return result, err
 		}
 	}
 	files.SetStatus("")
-	return result, p.end(ctx, args.Dir, result)
-}
-
-// end ends the running job, and enqueues the report if it was the last one. In one transaction,
-// so that two jobs cannot both, or neither of them, find that they are the last.
-func (p *pipeline) end(ctx context.Context, dir string, result any) error {
-	return p.store.Update(ctx, func(tx jobs.Tx) error {
-		if err := jobs.Complete(ctx, tx, result); err != nil {
-			return err
-		}
-		for _, task := range []string{p.scan.Name(), p.hash.Name()} {
-			for tally, err := range tx.Tallies(jobs.ByTask, jobs.Labels{Task: task}) {
-				if err != nil || tally.Succeeded < tally.Total() {
-					return err
-				}
-			}
-		}
-		_, err := p.runner.EnqueueTx(ctx, tx, p.report.Request(reportArgs{Dir: dir}))
-		return err
-	})
+	return result, nil
 }
 
 // runReport adds up what the hash jobs have found.
 func (p *pipeline) runReport(ctx context.Context, args reportArgs) (*report, error) {
-	progress := jobs.Progress(ctx)
-	all := jobs.Query{Task: p.hash.Name(), Order: jobs.Oldest, Limit: 50}
-	n, err := p.runner.Count(ctx, jobs.Query{Task: all.Task})
-	if err != nil {
-		return nil, err
-	}
-	progress.SetTotal(n)
+	files := jobs.Progress(ctx)
+	files.SetTotal(args.Files)
 	b := newReportBuilder(args.Dir)
+	all := jobs.Query{Task: p.hash.Name(), Order: jobs.Oldest, Limit: 50}
 	for cursor := ""; ; {
 		page, err := p.runner.List(ctx, all, cursor) // a page at a time: the results of all may be large
 		if err != nil {
 			return nil, err
 		}
 		for _, job := range page.Jobs {
-			var chunk hashArgs
-			var result hashed
-			if err := json.Unmarshal(job.Args, &chunk); err != nil {
+			chunk, err := p.hash.Args(job)
+			if err != nil {
 				return nil, err
 			}
-			if err := json.Unmarshal(job.Result, &result); err != nil {
+			result, err := p.hash.Result(job)
+			if err != nil {
 				return nil, err
 			}
 			b.add(chunk.Files, result.Sums)
-			progress.Add(1)
+			files.Add(int64(len(chunk.Files)))
 		}
 		if cursor = page.Next; cursor == "" {
 			return b.report(), nil

@@ -24,7 +24,7 @@ var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
 // sumFile reads a file once, a piece at a time, so that large files need no memory and can be
 // interrupted.
-func sumFile(ctx context.Context, name string, progress *jobs.Tracker) (fileSum, error) {
+func sumFile(ctx context.Context, name string) (fileSum, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return fileSum{}, err
@@ -46,7 +46,7 @@ func sumFile(ctx context.Context, name string, progress *jobs.Tracker) (fileSum,
 			sum.Lines += int64(bytes.Count(piece, []byte{'\n'}))
 			last = piece[n-1]
 			hash.Write(piece)
-			progress.Add(int64(n))
+			jobs.Count(ctx, "bytes", int64(n))
 		}
 		if errors.Is(err, io.EOF) {
 			break

@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -17,31 +18,60 @@ import (
 )
 
 const (
-	files = 6000 // more than one scan job looks at
-	kills = 6
+	files = 4000
+	part  = "1500" // files that one scan job finds
+	pace  = "20us"
+	kills = 8
 )
 
-// TestTour_SurvivesKills kills the program at random moments. In the end its report is that of a
-// run that nobody disturbed, and no job that had ended was touched again.
-func TestTour_SurvivesKills(t *testing.T) {
+func TestTour(t *testing.T) {
 	bin := build(t)
+	t.Run("survives kills", func(t *testing.T) {
+		t.Parallel()
+		testKills(t, bin)
+	})
+	t.Run("refuses the file of another directory", func(t *testing.T) {
+		t.Parallel()
+		db := filepath.Join(t.TempDir(), "jobs.db")
+		run(t, bin, "-db", db, t.TempDir())
+		out, err := exec.CommandContext(t.Context(), bin, "-db", db, t.TempDir()).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "start over with -fresh") {
+			t.Errorf("got %v, %s", err, out)
+		}
+	})
+}
+
+// testKills kills the program at random moments. In the end its report is that of a
+// run that nobody disturbed, and no job that had ended was touched again.
+func testKills(t *testing.T, bin string) {
+	t.Helper()
 	dir := tree(t)
 	calm := filepath.Join(t.TempDir(), "calm.db")
-	run(t, bin, "-db", calm, dir)
+	begin := time.Now()
+	run(t, bin, "-db", calm, "-part", part, "-pace", pace, dir)
+	took := time.Since(begin)
 	want := read(t, calm)
-	if want.report == "" || want.jobs["hash"] < files/200 || want.jobs["scan"] < 2 {
+	if want.report == "" || want.jobs["hash"] < files/200 || want.jobs["scan"] != 3 {
 		t.Fatalf("an undisturbed run has jobs %v and the report %q", want.jobs, want.report)
 	}
 
 	killed := filepath.Join(t.TempDir(), "killed.db")
 	var seen state
 	for i := range kills {
-		cmd := exec.CommandContext(t.Context(), bin, "-db", killed, "-pace", "100us", dir)
+		cmd := exec.CommandContext(t.Context(), bin, "-db", killed, "-part", part, "-pace", pace, dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		timer := time.AfterFunc(time.Duration(rand.IntN(300))*time.Millisecond, func() { _ = cmd.Process.Kill() })
-		err := cmd.Wait()
+		if i > 0 { // some are killed while they start
+			_, _ = out.Read(make([]byte, 1)) // when the file is open
+		}
+		timer := time.AfterFunc(rand.N(took/3), func() { _ = cmd.Process.Kill() })
+		_, _ = io.Copy(io.Discard, out)
+		err = cmd.Wait()
 		timer.Stop()
 		if _, err := os.Stat(killed); err != nil {
 			continue // killed before it had made the file
@@ -51,7 +81,7 @@ func TestTour_SurvivesKills(t *testing.T) {
 		seen.unchanged(t, &got)
 		seen = got
 	}
-	run(t, bin, "-db", killed, dir)
+	run(t, bin, "-db", killed, "-part", part, dir)
 	got := read(t, killed)
 	seen.unchanged(t, &got)
 	if got.report != want.report {
@@ -66,18 +96,8 @@ func TestTour_SurvivesKills(t *testing.T) {
 		t.Errorf("a run after the end says %q", again)
 	}
 	fresh := run(t, bin, "-db", killed, "-fresh", dir)
-	if !strings.Contains(fresh, "6,000 of 6,000 files") {
+	if !strings.Contains(fresh, "4,000 of 4,000 files") {
 		t.Errorf("a fresh run says %q", fresh)
-	}
-}
-
-func TestTour_RefusesTheFileOfAnotherDirectory(t *testing.T) {
-	bin := build(t)
-	db := filepath.Join(t.TempDir(), "jobs.db")
-	run(t, bin, "-db", db, t.TempDir())
-	out, err := exec.CommandContext(t.Context(), bin, "-db", db, t.TempDir()).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "start over with -fresh") {
-		t.Errorf("got %v, %s", err, out)
 	}
 }
 
@@ -119,7 +139,7 @@ func tree(t *testing.T) string {
 			}
 		}
 		name := filepath.Join(sub, fmt.Sprintf("%d.%s", i, []string{"go", "md", "dat"}[i%3]))
-		if err := os.WriteFile(name, []byte(strings.Repeat("line\n", i%5000)), 0o600); err != nil {
+		if err := os.WriteFile(name, []byte(strings.Repeat("line\n", i%1000)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -155,15 +175,17 @@ func read(t *testing.T, file string) state {
 			if err != nil {
 				return err
 			}
-			var args struct{ Files []string }
-			if err := json.Unmarshal(job.Args, &args); err != nil {
-				return err
-			}
-			for _, path := range args.Files {
-				if other := paths[path]; other != 0 {
-					t.Errorf("%s is in the jobs %d and %d", path, job.ID, other)
+			if job.Task == "hash" {
+				var args struct{ Files []string }
+				if err := json.Unmarshal(job.Args, &args); err != nil {
+					return err
 				}
-				paths[path] = job.ID
+				for _, path := range args.Files {
+					if other := paths[path]; other != 0 {
+						t.Errorf("%s is in the jobs %d and %d", path, job.ID, other)
+					}
+					paths[path] = job.ID
+				}
 			}
 			if job.State != jobs.Succeeded {
 				continue
