@@ -38,7 +38,7 @@ type claim struct {
 	// Set by the transaction; reset when it runs again.
 	jobs    []*Job
 	more    bool // the line may have more
-	suspect bool // a suspect runs, or is claimed; at first, by another claim of the transaction
+	suspect bool // a suspect runs, or is claimed; at first, beside or before this claim
 }
 
 // move saves job in its next state, or says why it cannot be, and carries its end on to the jobs that
@@ -143,7 +143,6 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 	}
 	r.mu.Lock()
 	settings, lines := c.queue.Queue, c.queue.held
-	c.suspect = c.suspect || r.suspect != 0
 	n := min(c.n, c.queue.room()+c.n) // there may be fewer workers than when the room was reserved
 	r.mu.Unlock()
 	if settings.Paused || settings.Workers < 0 {

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -159,7 +160,7 @@ func (r *Runner) write(tx Tx, w *round) error {
 			return err
 		}
 	}
-	suspect := false
+	suspect := r.suspectBeside(w)
 	for _, c := range w.claims {
 		c.suspect = suspect
 		if err := r.claim(tx, c, w.now); err != nil {
@@ -168,6 +169,14 @@ func (r *Runner) write(tx Tx, w *round) error {
 		suspect = c.suspect
 	}
 	return nil
+}
+
+// suspectBeside reports whether a suspect runs that does not end in this round.
+func (r *Runner) suspectBeside(w *round) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ends := func(a *attempt) bool { return a.id == r.suspect }
+	return r.suspect != 0 && !slices.ContainsFunc(w.finished, ends) && !slices.ContainsFunc(w.release, ends)
 }
 
 // putBack undoes collect after a transaction that failed. It must be called with mu held.

@@ -72,6 +72,28 @@ func TestRunner_Suspects_OneAtATimeInAllQueues(t *testing.T) {
 	})
 }
 
+func TestRunner_Suspects_NextOneBeforeALowerPriority(t *testing.T) {
+	onBoth(t, func(e env) {
+		var mu sync.Mutex
+		var order []string
+		r := newRunner(e.t, e.store, registry("task", func(ctx context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, jobs.Current(ctx).Title)
+			return nil
+		}), &jobs.Options{Workers: 1})
+		enqueue(e.t, r, jobs.Request{Task: "task", Title: "fresh", Priority: -1})
+		for range 3 {
+			crashed(e.t, e.store, enqueue(e.t, r, jobs.Request{Task: "task", Title: "suspect"}).ID, 2)
+		}
+		start(e.t, r)
+		synctest.Wait()
+		if want := []string{"suspect", "suspect", "suspect", "fresh"}; !slices.Equal(order, want) {
+			e.t.Errorf("they ran in the order %q, want %q", order, want)
+		}
+	})
+}
+
 func TestRunner_Suspects_OneThatCannotRunHoldsUpNoOther(t *testing.T) {
 	onBoth(t, func(e env) {
 		r := newRunner(e.t, e.store, registry("task", nothing), nil)
