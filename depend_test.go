@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -403,8 +404,8 @@ func TestSecret(t *testing.T) {
 	})
 }
 
-// TestRunner_graph runs a graph in layers whose jobs fail at random, with a stop in the middle, and
-// compares the end of each job with what the needs say.
+// TestRunner_graph runs a graph in layers whose jobs fail at random, with a kill or a stop in the
+// middle, and compares the end of each job with what the needs say.
 func TestRunner_graph(t *testing.T) {
 	n := 10_000
 	if large < 100_000 || testing.Short() {
@@ -414,10 +415,28 @@ func TestRunner_graph(t *testing.T) {
 	t.Run(fmt.Sprintf("a graph of %d jobs ends as the needs say, seed %d", n, seed), func(t *testing.T) {
 		t.Run("bolt", func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "jobs.db")
-			synctest.Test(t, func(t *testing.T) { runGraph(env{t, openBolt(t, path)}, n, seed) })
+			synctest.Test(t, func(t *testing.T) {
+				runGraph(env{t, openBolt(t, path)}, n, seed, func() jobs.Store { return openCopy(t, path) })
+			})
 		})
-		t.Run("memory", func(t *testing.T) { onMemory(t, func(e env) { runGraph(e, n, seed) }) })
+		t.Run("memory", func(t *testing.T) {
+			onMemory(t, func(e env) { runGraph(e, n, seed, func() jobs.Store { return e.store }) })
+		})
 	})
+}
+
+// openCopy opens the file as a process would find it if the one that has it open died now.
+func openCopy(t *testing.T, path string) jobs.Store {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err == nil {
+		path += ".copy"
+		err = os.WriteFile(path, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openBolt(t, path)
 }
 
 type fate struct {
@@ -426,11 +445,16 @@ type fate struct {
 	Partial bool `json:"partial,omitempty"`
 }
 
-func runGraph(e env, n int, seed uint64) {
+func runGraph(e env, n int, seed uint64, again func() jobs.Store) {
 	rnd := rand.New(rand.NewPCG(seed, seed))
 	reqs, want := randomGraph(rnd, n)
 	var reg jobs.Registry
-	jobs.Register(&reg, jobs.Task{Name: "node", MaxAttempts: 3}, func(ctx context.Context, f fate) (int, error) {
+	jobs.Register(&reg, jobs.Task{Name: "node", MaxAttempts: 5}, func(ctx context.Context, f fate) (int, error) {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
 		switch {
 		case f.Dies:
 			return 0, jobs.Fail(errBroken)
@@ -445,16 +469,21 @@ func runGraph(e env, n int, seed uint64) {
 	r := newRunner(e.t, e.store, &reg, opts)
 	made := enqueueAll(e.t, r, reqs...)
 	stop := start(e.t, r)
-	time.Sleep(time.Millisecond)
+	time.Sleep(time.Second / 2)
+	synctest.Wait()
+	store := again() // with jobs that run
 	if err := stop(); err != nil {
 		e.t.Error(err)
 	}
-	start(e.t, r)
-	for _, job := range made {
-		end(e.t, r, job.ID)
+	e.store = store
+	r = run(e.t, store, &reg, opts)
+	left, err := r.Count(e.t.Context(), jobs.Query{States: []jobs.State{jobs.Waiting, jobs.Queued, jobs.Running, jobs.Retrying}})
+	if err != nil || left == 0 || left == int64(n) {
+		e.t.Errorf("%d of %d jobs are left after the stop, %v", left, n, err)
 	}
 	for i, job := range made {
-		if got := get(e.t, r, job.ID); got.State != want[i].State || got.Partial != want[i].Partial {
+		got := end(e.t, r, job.ID)
+		if got.State != want[i].State || got.Partial != want[i].Partial {
 			e.t.Fatalf("node %d ended as %s (partial: %t): %s; want %s (partial: %t)", i, got.State, got.Partial, got.Message, want[i].State, want[i].Partial)
 		}
 	}

@@ -135,6 +135,9 @@ func TestOpen(t *testing.T) {
 }
 
 func TestOpen_new(t *testing.T) {
+}
+
+func TestOpen_newFile(t *testing.T) {
 	t.Run("a new file is made once, and nothing else", func(t *testing.T) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "jobs.db")
