@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -161,4 +162,47 @@ func BenchmarkLogger(b *testing.B) {
 type logArgs struct {
 	N    int64 `json:"n"`
 	Last bool  `json:"last"`
+}
+
+// A child costs the same among ten and among a hundred thousand. Those of ten bear a tenth of a parent.
+func BenchmarkSpawn(b *testing.B) {
+	for _, size := range []int{10, 100_000} {
+		b.Run(fmt.Sprint("children of ", size), func(b *testing.B) {
+			onBenchStores(b, func(b *testing.B, store jobs.Store) {
+				b.ReportAllocs()
+				reg := registry("child", nothing)
+				parent := jobs.Register(reg, jobs.Task{Name: "parent"}, func(ctx context.Context, args kidArgs) (struct{}, error) {
+					reqs := make([]jobs.Request, args.N)
+					for i := range reqs {
+						reqs[i].Task = "child"
+					}
+					return struct{}{}, jobs.Spawn(ctx, reqs...)
+				})
+				r, err := jobs.NewRunner(store, reg, &jobs.Options{Workers: 64})
+				if err != nil {
+					b.Fatal(err)
+				}
+				var last []*jobs.Job
+				for n := b.N; n > 0; n -= size {
+					if last, err = r.Enqueue(b.Context(), parent.Request(kidArgs{N: min(n, size)})); err != nil {
+						b.Fatal(err)
+					}
+				}
+				ctx, stop := context.WithCancel(b.Context())
+				done := make(chan error)
+				b.ResetTimer()
+				go func() { done <- r.Run(ctx) }()
+				for id := last[0].ID; id > 0 && id+10 > last[0].ID; id-- {
+					if _, err := r.Wait(ctx, id); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StopTimer()
+				stop()
+				if err := <-done; err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
 }
