@@ -134,7 +134,8 @@ func Restore(ctx context.Context, v any) (bool, error) {
 }
 
 // Defer has jobs enqueued together with the success of the running job, or not at all: in the same
-// transaction, and only if it succeeds. Bad requests are refused at once. Outside a job the
+// transaction, and only if it succeeds. In a job that spawns children this is when its handler has
+// succeeded, before they have ended. Bad requests are refused at once. Outside a job the
 // requests are dropped.
 func Defer(ctx context.Context, reqs ...Request) error {
 	a := current(ctx)

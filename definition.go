@@ -177,7 +177,7 @@ func (d *Definitions) save(ctx context.Context, defs []Definition, accept func(d
 			if !ok {
 				continue
 			}
-			if err := d.r.store1(ctx, tx, &def, stored, now); err != nil {
+			if err := d.r.storeDefinition(ctx, tx, &def, stored, now); err != nil {
 				return fmt.Errorf("definition %q: %w", def.ID, err)
 			}
 			saved = append(saved, d.r.redactDefinition(&def))
@@ -244,8 +244,8 @@ func (d *Definitions) restore(ctx context.Context, def *Definition, t *task) (js
 	return t.Schema.RestoreSecrets(def.Args, stored)
 }
 
-// store1 stores one definition, and when its schedule is due next.
-func (r *Runner) store1(ctx context.Context, tx Tx, def, stored *Definition, now time.Time) error {
+// storeDefinition stores one definition, and when its schedule is due next.
+func (r *Runner) storeDefinition(ctx context.Context, tx Tx, def, stored *Definition, now time.Time) error {
 	def.Actor = ""
 	def.UpdatedAt, def.UpdatedBy, def.CreatedAt, def.Version = now.UTC(), actor(ctx), now.UTC(), 1
 	if stored != nil {

@@ -124,7 +124,7 @@ func (d *Definitions) edit(ctx context.Context, id string, change func(*Definiti
 		}
 		def := *stored
 		change(&def)
-		return d.r.store1(ctx, tx, &def, stored, now)
+		return d.r.storeDefinition(ctx, tx, &def, stored, now)
 	})
 	if err == nil {
 		d.r.schedulesChanged()
