@@ -396,3 +396,34 @@ func TestStore_transactionsEnd(t *testing.T) {
 		}
 	}
 }
+
+// After a commit that failed, a transaction of the host has the ID that the failed one had.
+func TestStore_Tx_afterAFailedCommit(t *testing.T) {
+	db, err := bbolt.Open(filepath.Join(t.TempDir(), "host.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	s, err := bolt.New(db, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeStore(t, s)
+	told := 0
+	s.Notify(func(changes []jobs.Change) { told += len(changes) })
+	btx, err := db.Begin(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fail := s.FailCommit(btx.ID())
+	if err := s.Tx(btx).Save(newJob()); err != nil {
+		t.Fatal(err)
+	}
+	fail()
+	if err := btx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if told != 1 {
+		t.Errorf("%d changes were told, want that of the host", told)
+	}
+}

@@ -15,3 +15,9 @@ func (s *Store) Waiting() int {
 	defer s.queue.mu.Unlock()
 	return len(s.queue.calls)
 }
+
+// FailCommit begins to tell of a commit, and returns what a failure of the commit does.
+func (s *Store) FailCommit(id int) (fail func()) {
+	o := s.deliveries.announce(id, nil)
+	return func() { s.deliveries.drop(o) }
+}

@@ -52,7 +52,7 @@ var bugs = []bug{
 	{"a rate ignored", "attempt.go", "q.limiter.AllowN(time.Now(), len(c.jobs))", "_ = time.Now"},
 	{"an end that releases nobody", "depend.go", "		if s.job.Awaited {", "		if s.job.Awaited && s.job.Group != \"\" {"},
 	{"released by the first of two", "depend.go", "	if d.Pending > 0 {", "	if d.Pending > 1 {"},
-	{"the end of a child not counted", "child.go", "	b.add(child, 1)\n", ""},
+	{"the end of a child not counted", "child.go", "	b.add(&c, n)\n", "	_, _ = c, n\n"},
 	{"a parent that ends before its last child", "child.go", "err != nil || b.Open || b.Pending() > 0 {", "err != nil || b.Open || b.Pending() > 1 {"},
 	{"a time of a schedule made twice", "schedules.go", "Last: now.UTC(), Skipped", "Last: seen.Last, Skipped"},
 	{"a schedule that nobody finds", "schedules.go", "	return tx.SetRecord(spaceDue, dueKey(s.Next, id), []byte{})", "	return nil"},
