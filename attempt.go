@@ -327,8 +327,8 @@ func (r *Runner) handOver(a *attempt, mailbox chan *attempt) {
 	defer r.mu.Unlock()
 	r.finished = append(r.finished, a)
 	// While much has been claimed ahead, the workers go on without the loop: one commit then
-	// serves many ends.
-	if len(q.ahead) <= q.most()/2 || !r.active {
+	// serves many ends. Some are left ahead then, and the loop looks again when they are due to go back.
+	if !q.isBrisk() || len(q.ahead) <= q.most()/2+1 || !r.active {
 		r.poke()
 	}
 	if a.settled != nil {
