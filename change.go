@@ -155,6 +155,12 @@ func (r *Runner) reopen(tx Tx, job *Job) (State, error) {
 	case blocker != nil:
 		return "", fmt.Errorf("%w: %v comes after %v; retry that one", ErrState, job, blocker)
 	}
+	if gone, err := parentCancelled(tx, job); gone || err != nil {
+		if err == nil {
+			err = fmt.Errorf("%w: the parent of %v, job %d, was cancelled; retry that one", ErrState, job, job.Parent)
+		}
+		return "", err
+	}
 	if err := r.uncount(tx, job); err != nil {
 		return "", err
 	}

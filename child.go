@@ -11,7 +11,7 @@ import (
 // with that, or not at all. The job then waits for its children without holding a worker, and ends
 // when they have: by a call of its task's [TaskOf.Join] if there is one, otherwise as its ChildPolicy
 // says. Children without a group have that of their parent. To cancel a job that waits cancels its
-// children; to retry one that has ended retries those of its children that have failed or were
+// children, which are taken up again with it only; to retry one that has ended retries those of its children that have failed or were
 // cancelled, if there are such.
 //
 // Meanwhile the progress of the job counts its children. Children with the same title share a node of
