@@ -94,7 +94,7 @@ func (x *broodRun) retry(m *member) bool {
 	switch {
 	case m.deleted || m.state == jobs.Waiting:
 		return false
-	case m.plan == nil && m.state.Final() && m.parent.gone && slices.Contains(m.parent.kids, m):
+	case m.plan == nil && m.state.Final() && m.parent.gone && !m.parent.deleted && slices.Contains(m.parent.kids, m):
 		return false
 	case m.plan == nil:
 		m.state, m.partial = jobs.Queued, false

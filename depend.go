@@ -194,6 +194,9 @@ func (r *Runner) countPending(tx Tx, job *Job, after func(i int) (*Job, error)) 
 		if err != nil {
 			return nil, err
 		}
+		if other == nil {
+			continue // it has ended, and was removed since
+		}
 		d.Job = other.ID
 		if !other.Awaited {
 			other.Awaited = true
@@ -320,7 +323,13 @@ func (r *Runner) release(tx Tx, d, ended *Job, now time.Time) error {
 // be skipped.
 func (r *Runner) holdAgain(tx Tx, d *Job, now time.Time) error {
 	before := d.Pending
-	blocker, err := r.countPending(tx, d, func(i int) (*Job, error) { return tx.Job(d.After[i].Job) })
+	blocker, err := r.countPending(tx, d, func(i int) (*Job, error) {
+		other, err := tx.Job(d.After[i].Job)
+		if d.State == Waiting && errors.Is(err, ErrNotFound) {
+			return nil, nil
+		}
+		return other, err
+	})
 	if err != nil {
 		if errors.Is(err, ErrInvalid) { // one of them was removed
 			return nil
