@@ -3,7 +3,6 @@ package jobs_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -13,7 +12,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/embedjobs/jobs"
-	"github.com/embedjobs/jobs/memory"
 )
 
 // A member is a parent or a child as the model sees it while nothing runs.
@@ -116,16 +114,9 @@ func (x *broodRun) retry(m *member) bool {
 }
 
 func TestSpawn_model(t *testing.T) {
-	for name, open := range map[string]func(t *testing.T) jobs.Store{
-		"memory": func(*testing.T) jobs.Store { return memory.New() },
-		"bolt":   func(t *testing.T) jobs.Store { t.Helper(); return openBolt(t, filepath.Join(t.TempDir(), "jobs.db")) },
-	} {
-		t.Run("parents and children under any operations, "+name, func(t *testing.T) {
-			rapid.Check(t, func(rt *rapid.T) {
-				synctest.Test(t, func(t *testing.T) { (&broodRun{t: t, rt: rt, store: open(t)}).run() })
-			})
-		})
-	}
+	anyLife(t, "parents and children under any operations", func(t *testing.T, rt *rapid.T, store jobs.Store) {
+		(&broodRun{t: t, rt: rt, store: store}).run()
+	})
 }
 
 // A broodRun drives a runner and the model.

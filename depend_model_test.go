@@ -3,7 +3,6 @@ package jobs_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,7 +11,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/embedjobs/jobs"
-	"github.com/embedjobs/jobs/memory"
 )
 
 // A node is a job as the model sees it while nothing runs.
@@ -112,16 +110,9 @@ func (w *web) revive(n *node) {
 }
 
 func TestRunner_After_model(t *testing.T) {
-	for name, open := range map[string]func(t *testing.T) jobs.Store{
-		"memory": func(*testing.T) jobs.Store { return memory.New() },
-		"bolt":   func(t *testing.T) jobs.Store { t.Helper(); return openBolt(t, filepath.Join(t.TempDir(), "jobs.db")) },
-	} {
-		t.Run("what comes after what, under any operations, "+name, func(t *testing.T) {
-			rapid.Check(t, func(rt *rapid.T) {
-				synctest.Test(t, func(t *testing.T) { (&webRun{t: t, rt: rt, store: open(t)}).run() })
-			})
-		})
-	}
+	anyLife(t, "what comes after what, under any operations", func(t *testing.T, rt *rapid.T, store jobs.Store) {
+		(&webRun{t: t, rt: rt, store: store}).run()
+	})
 }
 
 // A webRun drives a runner and the model.

@@ -1,7 +1,6 @@
 package jobs_test
 
 import (
-	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,22 +9,12 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/embedjobs/jobs"
-	"github.com/embedjobs/jobs/memory"
 )
 
 // Each time of a schedule makes one job, whenever the program is stopped, paused or changed. The model
 // is the list of times that have passed while the schedule was set and not paused.
 func TestSchedule_model(t *testing.T) {
-	for name, open := range map[string]func(t *testing.T) jobs.Store{
-		"memory": func(*testing.T) jobs.Store { return memory.New() },
-		"bolt":   func(t *testing.T) jobs.Store { t.Helper(); return openBolt(t, filepath.Join(t.TempDir(), "jobs.db")) },
-	} {
-		t.Run("each time makes one job, under any operations, "+name, func(t *testing.T) {
-			rapid.Check(t, func(rt *rapid.T) {
-				synctest.Test(t, func(t *testing.T) { scheduleLife(t, rt, open(t)) })
-			})
-		})
-	}
+	anyLife(t, "each time makes one job, under any operations", scheduleLife)
 }
 
 func scheduleLife(t *testing.T, rt *rapid.T, store jobs.Store) {

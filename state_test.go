@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -109,16 +108,7 @@ func chaosRegistry() *jobs.Registry {
 }
 
 func TestRunner_Random(t *testing.T) {
-	for name, open := range map[string]func(t *testing.T) jobs.Store{
-		"memory": func(*testing.T) jobs.Store { return memory.New() },
-		"bolt":   func(t *testing.T) jobs.Store { t.Helper(); return openBolt(t, filepath.Join(t.TempDir(), "jobs.db")) },
-	} {
-		t.Run("operations in any order keep the states and the counts right, "+name, func(t *testing.T) {
-			rapid.Check(t, func(rt *rapid.T) {
-				synctest.Test(t, func(t *testing.T) { randomLife(t, rt, open(t)) })
-			})
-		})
-	}
+	anyLife(t, "operations in any order keep the states and the counts right", randomLife)
 }
 
 func randomLife(t *testing.T, rt *rapid.T, store jobs.Store) {

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/embedjobs/jobs"
 	"github.com/embedjobs/jobs/bolt"
 	"github.com/embedjobs/jobs/memory"
@@ -258,4 +260,20 @@ const day = 24 * time.Hour
 func bubble(t *testing.T, test func(env)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { test(env{t: t}) })
+}
+
+// anyLife drives a property over each store of the module, each sequence of operations in a bubble of its
+// own.
+func anyLife(t *testing.T, name string, life func(t *testing.T, rt *rapid.T, store jobs.Store)) {
+	t.Helper()
+	for kind, open := range map[string]func(t *testing.T) jobs.Store{
+		"memory": func(*testing.T) jobs.Store { return memory.New() },
+		"bolt":   func(t *testing.T) jobs.Store { t.Helper(); return openBolt(t, filepath.Join(t.TempDir(), "jobs.db")) },
+	} {
+		t.Run(name+", "+kind, func(t *testing.T) {
+			rapid.Check(t, func(rt *rapid.T) {
+				synctest.Test(t, func(t *testing.T) { life(t, rt, open(t)) })
+			})
+		})
+	}
 }
