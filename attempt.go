@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,17 +28,17 @@ type attempt struct {
 	settled   chan struct{} // closed when the end is stored; nil unless the task is Sync
 
 	// Guarded by Runner.mu.
-	cancel context.CancelCauseFunc // nil until the handler starts
-	cause  error                   // why it was cancelled
-	stuck  *time.Timer             // runs from the cancellation to the end
-	late   string                  // the stack of a handler that ignored its cancellation for long
-	ended  bool                    // the handler has returned
-	dirty  bool                    // it is in Runner.dirty
-	gone   bool                    // it is settled
+	dirty bool // it is in Runner.dirty
+	gone  bool // it is settled
 
-	mu        sync.Mutex
-	job       *Job     // as stored last by this attempt; replaced, never changed
-	tracker   *Tracker // nil until it is used, because many jobs do not; so is log
+	mu        sync.Mutex              // Runner.mu is locked before it, if both are
+	cancel    context.CancelCauseFunc // nil until the handler starts
+	cause     error                   // why it was cancelled
+	stuck     *time.Timer             // runs from the cancellation to the end
+	late      string                  // the stack of a handler that ignored its cancellation for long
+	ended     bool                    // the handler has returned
+	job       *Job                    // as stored last by this attempt; replaced, never changed
+	tracker   *Tracker                // nil until it is used, because many jobs do not; so is log
 	log       *joblog.Log
 	report    *Report // the latest one taken from tracker
 	goroutine string
@@ -50,6 +51,7 @@ type attempt struct {
 	completed bool // by Complete, in a transaction that may or may not commit
 
 	// How it ended; set by the worker before it hands the attempt over.
+	took    time.Duration
 	result  json.RawMessage
 	err     error
 	text    string // of err
@@ -79,48 +81,77 @@ func current(ctx context.Context) *attempt {
 	return a
 }
 
+// attempts makes attempts of the jobs that a claim took.
+func (r *Runner) attempts(c *claim) []*attempt {
+	all := slices.Grow(c.attempts[:0], len(c.jobs))
+	now := time.Now()
+	for _, job := range c.jobs {
+		a := &attempt{
+			id: job.ID, runner: r, task: r.registry.lookup(job.Task), queue: c.queue, job: job, claimed: job,
+			claimedAt: now,
+		}
+		if a.task.Sync {
+			a.settled = make(chan struct{})
+		}
+		if job.Checkpoint != nil || job.Snoozes > 0 || job.Joining {
+			a.counters = cloneMap(job.Counters)
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
 // launch starts the handlers of claimed jobs, as far as there are workers. It must be called with
 // mu held.
 func (r *Runner) launch(c *claim) {
 	q := c.queue
 	q.reserved -= c.n
-	q.ready = q.ready || c.more
+	switch {
+	case c.more:
+		q.look()
+	case c.emptied:
+		q.atMost(q.arrivals - c.arrivals)
+	}
 	if q.limiter != nil {
 		q.limiter.AllowN(time.Now(), len(c.jobs))
 	}
-	for _, job := range c.jobs {
-		a := r.takeOn(q, job)
-		if job.Crashes >= suspects {
-			r.suspect = job.ID
-		}
-		if r.active && q.busy < q.Workers {
-			r.hire(q) <- a
-		} else {
-			q.ahead = append(q.ahead, a)
+	for _, a := range c.attempts {
+		r.takeOn(a)
+		if a.claimed.Crashes >= suspects {
+			r.suspect = a.id
 		}
 	}
+	q.ahead = append(q.ahead, c.attempts...)
+	r.dispatch(q)
 	if q.ready && q.room() > 0 || len(q.ahead) > 0 {
 		r.poke()
 	}
 }
 
-// takeOn makes an attempt of a job that was claimed. It must be called with mu held.
-func (r *Runner) takeOn(q *queue, job *Job) *attempt {
-	a := &attempt{
-		id: job.ID, runner: r, task: r.registry.lookup(job.Task), queue: q, job: job, claimed: job,
-		claimedAt: time.Now(),
-	}
-	if a.task.Sync {
-		a.settled = make(chan struct{})
-	}
-	if job.Checkpoint != nil || job.Snoozes > 0 || job.Joining {
-		a.counters = cloneMap(job.Counters)
-	}
+// takeOn takes note of an attempt whose claim has committed. It must be called with mu held.
+func (r *Runner) takeOn(a *attempt) {
 	r.running[a.id] = a
 	if r.early[a.id] {
 		delete(r.early, a.id)
-		r.interrupt(a, ErrCancelled)
+		a.interrupt(ErrCancelled)
 	}
+}
+
+// dispatch gives attempts to workers that are free. While jobs are claimed ahead, a worker is called
+// only when the one that was called before has come: where handlers are quick, the first few workers
+// do everything, and the others need not be woken for a job each. It must be called with mu held.
+func (r *Runner) dispatch(q *queue) {
+	for r.active && len(q.ahead) > 0 && q.busy < q.Workers && !(q.calling && q.isBrisk()) {
+		q.calling = true
+		r.hire(q) <- q.take()
+	}
+}
+
+// take returns the next attempt of those that wait for a worker.
+func (q *queue) take() *attempt {
+	a := q.ahead[0]
+	q.ahead[0] = nil
+	q.ahead = q.ahead[1:]
 	return a
 }
 
@@ -179,18 +210,33 @@ func (r *Runner) hire(q *queue) chan<- *attempt {
 func (r *Runner) work(mailbox chan *attempt) {
 	goroutine := stacks.Self()
 	dismissed := false
+	var a *attempt
 	defer func() {
 		if !dismissed { // the handler called runtime.Goexit, which ends this goroutine
+			if a != nil {
+				mailbox <- a
+			}
 			r.workers.Go(func() { r.work(mailbox) })
 		}
 	}()
-	for a := range mailbox {
-		func() {
-			defer r.handOver(a, mailbox)
-			a.execute(goroutine)
-		}()
+	for a = range mailbox {
+		r.came(a.queue)
+		for a != nil {
+			func() {
+				defer func() { a = r.handOver(a, mailbox) }()
+				a.execute(goroutine)
+			}()
+		}
 	}
 	dismissed = true
+}
+
+// came notes that a worker that was called has come, so that the next one is called.
+func (r *Runner) came(q *queue) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q.calling = false
+	r.dispatch(q)
 }
 
 // execute calls the handler, whatever it does.
@@ -213,10 +259,10 @@ func (a *attempt) execute(goroutine string) {
 			var stop context.CancelFunc
 			ctx, stop = context.WithDeadlineCause(ctx, end, ErrTimeout)
 			defer stop()
-			defer context.AfterFunc(ctx, func() { a.runner.timeOut(a) })()
+			defer context.AfterFunc(ctx, func() { a.interrupt(ErrTimeout) })()
 			defer func() {
 				if errors.Is(context.Cause(ctx), ErrTimeout) {
-					a.runner.timeOut(a) // the handler may have returned before AfterFunc's goroutine
+					a.interrupt(ErrTimeout) // the handler may have returned before AfterFunc's goroutine
 				}
 			}()
 		}
@@ -228,15 +274,11 @@ func (a *attempt) execute(goroutine string) {
 // begin notes that the handler starts; it reports false if the job was cancelled before.
 func (a *attempt) begin(goroutine string, cancel context.CancelCauseFunc) bool {
 	a.mu.Lock()
-	a.goroutine = goroutine
-	a.mu.Unlock()
-	a.runner.mu.Lock()
-	defer a.runner.mu.Unlock()
-	a.cancel = cancel
+	defer a.mu.Unlock()
+	a.goroutine, a.cancel, a.err = goroutine, cancel, a.cause
 	if a.cause != nil {
 		cancel(a.cause)
 	}
-	a.err = a.cause
 	return a.cause == nil
 }
 
@@ -252,30 +294,26 @@ func (a *attempt) deadline(started time.Time) time.Time {
 
 // conclude prepares everything about the end that can be prepared outside a transaction.
 func (a *attempt) conclude(started time.Time) {
-	r := a.runner
-	r.mu.Lock()
+	a.took = time.Since(started)
+	a.mu.Lock()
 	a.ended = true
 	if a.stuck != nil {
 		a.stuck.Stop()
 	}
-	a.queue.lasted(time.Since(started))
-	r.mu.Unlock()
+	tracker, log, dir := a.tracker, a.log, a.tempDir
+	a.mu.Unlock()
 	a.text = a.words()
 	if a.mayRetry() {
 		a.retryIn = a.backoff()
 	}
-	tracker, log := a.used()
 	tracker.Close()
 	if log != nil {
 		log.Close()
 	}
 	a.last = a.snapshot()
-	a.mu.Lock()
-	dir := a.tempDir
-	a.mu.Unlock()
 	if dir != "" {
 		if err := os.RemoveAll(dir); err != nil {
-			r.opts.Logger.Warn("jobs: cannot remove a temporary directory", "job", a.id, "err", err)
+			a.runner.opts.Logger.Warn("jobs: cannot remove a temporary directory", "job", a.id, "err", err)
 		}
 	}
 }
@@ -319,12 +357,13 @@ func (a *attempt) backoff() (d time.Duration) {
 	return a.task.Retry(a.claimed.Clone(), a.err)
 }
 
-// handOver gives an attempt that has ended to the loop, and its worker the next one, if one was
-// claimed ahead. The worker does not wait for the end to be stored, unless the task says so.
-func (r *Runner) handOver(a *attempt, mailbox chan *attempt) {
+// handOver gives an attempt that has ended to the loop, and returns the next one for its worker, if
+// one was claimed ahead. The worker does not wait for the end to be stored, unless the task says so.
+func (r *Runner) handOver(a *attempt, mailbox chan *attempt) (next *attempt) {
 	q := a.queue
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	q.lasted(a.took)
 	r.finished = append(r.finished, a)
 	// While much has been claimed ahead, the workers go on without the loop: one commit then
 	// serves many ends. Some are left ahead then, and the loop looks again when they are due to go back.
@@ -342,31 +381,26 @@ func (r *Runner) handOver(a *attempt, mailbox chan *attempt) {
 		q.busy--
 		close(mailbox)
 	case len(q.ahead) > 0 && q.busy <= q.Workers:
-		mailbox <- q.ahead[0]
-		q.ahead = q.ahead[1:]
+		return q.take()
 	default:
 		q.busy--
 		q.idle = append(q.idle, mailbox)
 	}
+	return nil
 }
 
-// interrupt cancels the context of a handler and watches over its return. It must be called with
-// mu held.
-func (r *Runner) interrupt(a *attempt, cause error) {
+// interrupt cancels the context of a handler and watches over its return.
+func (a *attempt) interrupt(cause error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.cause != nil || a.ended {
 		return
 	}
 	a.cause = cause
 	if a.cancel != nil {
 		a.cancel(cause)
-		a.stuck = time.AfterFunc(r.opts.Abandon, func() { r.reportStuck(a) })
+		a.stuck = time.AfterFunc(a.runner.opts.Abandon, a.reportStuck)
 	}
-}
-
-func (r *Runner) timeOut(a *attempt) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.interrupt(a, ErrTimeout)
 }
 
 // tell has the loop store what the attempt has to tell, soon or now.
@@ -386,7 +420,7 @@ func (a *attempt) tell(now bool) {
 
 // markDirty must be called with mu held.
 func (r *Runner) markDirty(a *attempt) {
-	if a.dirty || a.ended {
+	if a.dirty || a.hasEnded() {
 		return
 	}
 	a.dirty = true

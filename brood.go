@@ -185,7 +185,7 @@ func (r *Runner) spawn(tx Tx, parent *Job, spawned [][]prepared, now time.Time) 
 	}
 	var kids []*Job
 	for _, all := range spawned {
-		made, err := r.insertAll(tx, all, now)
+		made, err := r.insertAll(tx, all, nil, now)
 		if err != nil {
 			return err
 		}

@@ -388,7 +388,7 @@ func (r *Runner) Edit(ctx context.Context, id ID, fn func(*Request) error) (*Job
 		if err != nil {
 			return nil, err
 		}
-		place := lineKey(job)
+		place := lineKey(job.Queue, job.Priority)
 		if err := r.revise(ctx, job, fn); err != nil {
 			return nil, err
 		}
@@ -438,7 +438,7 @@ func (r *Runner) revise(ctx context.Context, job *Job, fn func(*Request) error) 
 	if err != nil {
 		return err
 	}
-	if err := r.acceptArgs(t, job, args, r.lastOf(ctx)); err != nil {
+	if err := r.acceptArgs(ctx, t, job, args, nil); err != nil {
 		return err
 	}
 	if err := job.checkRefs(); err != nil {
@@ -463,7 +463,7 @@ func (r *Runner) requeue(tx Tx, job *Job, place string, now time.Time) error {
 		return tx.Save(job)
 	case later:
 		return r.move(tx, job, Scheduled, now)
-	case job.State == Queued && lineKey(job) != place:
+	case job.State == Queued && lineKey(job.Queue, job.Priority) != place:
 		if err := stamp(tx, job); err != nil {
 			return err
 		}

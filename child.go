@@ -26,7 +26,7 @@ func Spawn(ctx context.Context, reqs ...Request) error {
 	if a == nil {
 		return nil
 	}
-	all, err := a.runner.prepare(ctx, reqs, a.runner.lastOf(ctx))
+	all, err := a.runner.prepare(ctx, nil, reqs, nil)
 	if err != nil {
 		return err
 	}

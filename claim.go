@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -34,10 +35,20 @@ type claim struct {
 	queue  *queue
 	n      int
 	inline bool // in the transaction that enqueues
+	first  bool // the line was empty when the claim was made
+	enough bool // for all jobs that it enqueues in the queue
+
+	arrivals int // of the queue, when the claim was made
 
 	// Set by the transaction; reset when it runs again.
+	direct  bool // the jobs need not stand in line, see direct
 	jobs    []*Job
+	left    departures
 	more    bool // the line may have more
+	passed  bool // a suspect, which stays in line
+	emptied bool // the line has none now
+
+	attempts []*attempt // of the jobs, when the transaction has committed
 	suspect bool // a suspect runs, or is claimed; at first, beside or before this claim
 }
 
@@ -58,6 +69,18 @@ func (r *Runner) move(tx Tx, job *Job, to State, now time.Time) error {
 // state.
 func (r *Runner) shift(tx Tx, job *Job, to State, now time.Time) error {
 	from := job.State
+	if err := enter(tx, job, to, now); err != nil {
+		return err
+	}
+	if err := tx.Save(job); err != nil {
+		return err
+	}
+	return r.entered(tx, job, from)
+}
+
+// enter is what happens to a job before it is saved in its next state.
+func enter(tx Tx, job *Job, to State, now time.Time) error {
+	from := job.State
 	if !from.CanBecome(to) {
 		return fmt.Errorf("%w: %v cannot become %s", ErrState, job, to)
 	}
@@ -73,9 +96,12 @@ func (r *Runner) shift(tx Tx, job *Job, to State, now time.Time) error {
 	if to.Final() {
 		job.FinishedAt, job.Cancelling = now, false
 	}
-	if err := tx.Save(job); err != nil {
-		return err
-	}
+	return nil
+}
+
+// entered is what else there is to store when a job was saved in its next state.
+func (r *Runner) entered(tx Tx, job *Job, from State) error {
+	to := job.State
 	if to == Succeeded {
 		if err := tx.SetRecord(spaceLast, job.Task, fromID(job.ID)); err != nil {
 			return err
@@ -96,7 +122,7 @@ func (r *Runner) shift(tx Tx, job *Job, to State, now time.Time) error {
 // time of the line, which is just after the job claimed last, but after the last job of its own
 // group. So groups take turns, however many jobs each of them has.
 func stamp(tx Tx, job *Job) error {
-	line := lineKey(job)
+	line := lineKey(job.Queue, job.Priority)
 	clock, err := tx.Record(spaceClock, line)
 	if err != nil {
 		return err
@@ -113,7 +139,9 @@ func stamp(tx Tx, job *Job) error {
 }
 
 // lineKey names the jobs that are in order by their stamps: those of one queue and priority.
-func lineKey(job *Job) string { return job.Queue + "\x00" + string(rune('Ā'+job.Priority)) }
+func lineKey(queue string, priority int) string {
+	return queue + "\x00" + string(rune('Ā'+priority))
+}
 
 func toNumber(b []byte) uint64 {
 	if len(b) != 8 {
@@ -131,9 +159,14 @@ func recordID(tx Tx, space, key string) (ID, error) {
 	return ID(toNumber(data)), err
 }
 
+func (c *claim) reset() {
+	c.jobs, c.left = c.jobs[:0], c.left[:0]
+	c.direct, c.more, c.passed, c.emptied = false, false, false, false
+}
+
 // claim moves jobs from their line to running. It may run more than once.
 func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
-	c.jobs, c.more = c.jobs[:0], false
+	c.reset()
 	if err := r.refresh(tx, c.queue); err != nil {
 		return err
 	}
@@ -156,7 +189,7 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	left, gone := make(map[int]departure), 0 // from the line
+	gone := 0 // from the line
 	// Large arguments are read by the worker: it need not hold up a commit.
 	line := Query{Order: InLine, Line: settings.Name, Limit: n, Lean: true}
 	for passed := 0; passed < maxRound && len(c.jobs) < n; line.Limit = min(2*line.Limit, maxRound) {
@@ -171,7 +204,8 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 			suspicious := job.Crashes >= suspects
 			switch {
 			case suspicious && (c.suspect || c.inline):
-				continue // stays in line
+				c.passed = true // stays in line
+				continue
 			case settings.GroupLimit > 0 && job.Group != "" && groups[job.Group] >= settings.GroupLimit:
 				if err := hold(tx, job); err != nil {
 					return err
@@ -180,7 +214,7 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 				continue
 			}
 			gone++
-			left[job.Priority] = left[job.Priority].and(job)
+			c.left.add(job)
 			if err := r.claimOne(tx, c, job, now); err != nil {
 				return err
 			}
@@ -193,11 +227,12 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 		}
 		passed += len(candidates)
 		if len(candidates) < line.Limit && len(c.jobs) < n { // all were looked at
-			return r.advance(tx, settings.Name, left)
+			c.emptied = !c.more && !c.passed
+			return r.advance(tx, c)
 		}
 	}
 	c.more = c.more || gone > 0 // otherwise there are only suspects
-	return r.advance(tx, settings.Name, left)
+	return r.advance(tx, c)
 }
 
 // collect returns the jobs of a sequence, or its error.
@@ -232,11 +267,7 @@ func (r *Runner) claimOne(tx Tx, c *claim, job *Job, now time.Time) error {
 		job.fault(kind, why, "", now)
 		return r.move(tx, job, Failed, now)
 	}
-	job.Attempt++
-	job.Claims++
-	job.Session = r.session
-	job.StartedAt = now
-	job.Message = ""
+	r.begins(job, now)
 	if err := r.move(tx, job, Running, now); err != nil {
 		return err
 	}
@@ -244,25 +275,42 @@ func (r *Runner) claimOne(tx Tx, c *claim, job *Job, now time.Time) error {
 	return nil
 }
 
-// A departure tells of the jobs of one queue and priority that a claim took.
-type departure struct {
-	stamp   uint64 // the greatest
-	grouped int    // how many have a group
+// begins makes the claim of a job one of this runner.
+func (r *Runner) begins(job *Job, now time.Time) {
+	job.Attempt++
+	job.Claims++
+	job.Session = r.session
+	job.StartedAt = now
+	job.Message = ""
 }
 
-func (d departure) and(job *Job) departure {
+// departures tell of the jobs of one queue that a claim took, by priority.
+type departures []departure
+
+type departure struct {
+	priority int
+	stamp    uint64 // the greatest
+	grouped  int    // how many have a group
+}
+
+func (all *departures) add(job *Job) {
+	i := slices.IndexFunc(*all, func(d departure) bool { return d.priority == job.Priority })
+	if i < 0 {
+		i = len(*all)
+		*all = append(*all, departure{priority: job.Priority})
+	}
+	d := &(*all)[i]
 	d.stamp = max(d.stamp, job.Stamp)
 	if job.Group != "" {
 		d.grouped++
 	}
-	return d
 }
 
 // advance moves the virtual times to just after the jobs that left. Turns that lie before them mean
 // nothing any more; up to two are removed for each job, so they cannot pile up.
-func (r *Runner) advance(tx Tx, queue string, left map[int]departure) error {
-	for priority, d := range left {
-		line := lineKey(&Job{Queue: queue, Priority: priority})
+func (r *Runner) advance(tx Tx, c *claim) error {
+	for _, d := range c.left {
+		line := lineKey(c.queue.Name, d.priority)
 		clock, err := tx.Record(spaceClock, line)
 		if err != nil {
 			return err

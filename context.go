@@ -142,7 +142,7 @@ func Defer(ctx context.Context, reqs ...Request) error {
 	if a == nil {
 		return nil
 	}
-	all, err := a.runner.prepare(ctx, reqs, a.runner.lastOf(ctx))
+	all, err := a.runner.prepare(ctx, nil, reqs, nil)
 	if err != nil {
 		return err
 	}

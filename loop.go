@@ -50,6 +50,9 @@ func (r *Runner) pass(ctx context.Context) error {
 			continue
 		}
 		err := r.update(r.base, func(tx Tx) error { return r.write(tx, w) })
+		for _, c := range w.claims {
+			c.attempts = r.attempts(c)
+		}
 		r.mu.Lock()
 		if err != nil {
 			r.careful = true
@@ -109,7 +112,7 @@ func (r *Runner) collect(now time.Time) *round {
 	if !r.flushAt.IsZero() && !r.flushAt.After(now) {
 		for _, a := range r.dirty {
 			a.dirty = false
-			if r.running[a.id] == a && !a.ended {
+			if r.running[a.id] == a && !a.hasEnded() {
 				w.flush = append(w.flush, a.snapshot())
 			}
 		}
@@ -121,11 +124,16 @@ func (r *Runner) collect(now time.Time) *round {
 	for _, q := range r.queues {
 		if len(q.ahead) > 0 && (!r.active || now.Sub(q.ahead[0].claimedAt) >= maxAhead) {
 			w.release = append(w.release, q.ahead...)
-			q.ahead, q.ended, q.ready = nil, 0, true
+			q.ahead, q.ended = nil, 0
+			q.look()
 		}
 		if r.active && q.ready {
-			if c := q.reserve(now); c != nil {
-				w.claims = append(w.claims, c)
+			edited := q.edited
+			if n := q.reserve(now, q.line); n > 0 || edited { // if 0, the claim refreshes the settings
+				w.claims = append(w.claims, &claim{queue: q, n: n, arrivals: q.arrivals})
+				q.ready, q.edited = false, false
+			} else if q.line == 0 {
+				q.ready = false
 			}
 		}
 	}
@@ -195,7 +203,8 @@ func (r *Runner) putBack(w *round) {
 	for _, c := range w.claims {
 		r.doubtful = append(r.doubtful, c.jobs...)
 		c.queue.reserved -= c.n
-		c.queue.ready, c.queue.edited = true, c.queue.edited || c.n == 0
+		c.queue.look()
+		c.queue.edited = c.queue.edited || c.n == 0
 	}
 }
 

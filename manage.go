@@ -9,109 +9,12 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
-	"time"
 )
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func corrupt(what string, err error) error {
 	return fmt.Errorf("jobs: the stored %s cannot be read: %w", what, err)
-}
-
-// Enqueue makes jobs of requests, all of them or, when it returns an error, none. The jobs are
-// durable then. A request that is [Unique] may give the job that stands already.
-func (r *Runner) Enqueue(ctx context.Context, reqs ...Request) ([]*Job, error) {
-	all, err := r.prepare(ctx, reqs, r.lastOf(ctx))
-	if err != nil {
-		return nil, err
-	}
-	claims := r.inline(all)
-	made, again, err := r.enqueue(ctx, all, claims)
-	if again {
-		made, _, err = r.enqueue(ctx, all, nil)
-	}
-	return r.redactAll(made), err
-}
-
-// enqueue stores prepared requests and makes claims. It asks to be called again, without claims, if
-// it failed because a job in line cannot be claimed; not if the commit failed, which may have
-// happened nevertheless.
-func (r *Runner) enqueue(ctx context.Context, all []prepared, claims []*claim) (made []*Job, again bool, err error) {
-	err = r.update(ctx, func(tx Tx) error {
-		now := time.Now()
-		again = false
-		if made, err = r.insertAll(tx, all, now); err != nil {
-			return err
-		}
-		for _, c := range claims {
-			if err := r.claim(tx, c, now); err != nil {
-				again = true
-				return err
-			}
-		}
-		return nil
-	})
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, c := range claims {
-		if err != nil {
-			r.doubtful = append(r.doubtful, c.jobs...)
-			c.jobs, c.more = nil, true
-		}
-		r.launch(c)
-	}
-	if err != nil {
-		return nil, again, err
-	}
-	return made, false, nil
-}
-
-// EnqueueTx does what Enqueue does in a transaction of the store, or one of the application's own
-// that the store has wrapped, such as that of bolt's Store.Tx. The jobs exist when it commits.
-func (r *Runner) EnqueueTx(ctx context.Context, tx Tx, reqs ...Request) ([]*Job, error) {
-	all, err := r.prepare(ctx, reqs, func(task, definition string) (*Job, error) { return r.lastSuccess(tx, task, definition) })
-	if err != nil {
-		return nil, err
-	}
-	made, err := r.insertAll(tx, all, time.Now())
-	return r.redactAll(made), err
-}
-
-// insertAll stores prepared requests. The jobs it returns are those that Enqueue returns.
-func (r *Runner) insertAll(tx Tx, all []prepared, now time.Time) ([]*Job, error) {
-	made := make([]*Job, len(all))
-	for i := range all {
-		p := &all[i]
-		job, err := r.insert(tx, p, made, now)
-		if err != nil {
-			return nil, err
-		}
-		made[p.place] = job
-	}
-	return made, nil
-}
-
-// inline reserves workers for jobs that may start in the transaction that enqueues them, which
-// saves them a commit. Only queues whose line is empty are worth it; the loop serves the others.
-func (r *Runner) inline(all []prepared) []*claim {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.active {
-		return nil
-	}
-	var claims []*claim
-	now := time.Now()
-	for i := range all {
-		q := r.queue(all[i].job.Queue)
-		if q.ready || all[i].job.RunAt.After(now) || len(all[i].job.After) > 0 || q.Paused || q.Workers < 0 {
-			continue
-		}
-		if c := q.reserve(now); c != nil {
-			c.inline = true
-			claims = append(claims, c)
-		}
-	}
-	return claims
 }
 
 // lastOf returns a function that finds the latest success of a task or a definition.

@@ -93,7 +93,8 @@ func (r *Runner) editQueue(ctx context.Context, name string, edit func(*Queue)) 
 	}
 	r.mu.Lock()
 	q := r.queue(name)
-	q.ready, q.edited = true, true
+	q.look()
+	q.edited = true
 	r.mu.Unlock()
 	r.poke()
 	return nil
@@ -195,7 +196,7 @@ const (
 	// do in half of maxAhead. After maxAhead without a worker they go back to their line.
 	brisk     = time.Millisecond
 	briskRow  = 64
-	aheadJobs = 1024
+	aheadJobs = 2048
 	maxAhead  = 50 * time.Millisecond
 )
 
@@ -206,10 +207,13 @@ type queue struct {
 	limiter  *rate.Limiter
 	tokenAt  time.Time       // when the limiter lets the next job start; zero if now
 	ready    bool            // there may be jobs in line
+	line     int             // how many at the most, as far as is known
+	arrivals int             // in line, so far
 	edited   bool            // the stored settings may have changed
 	held     bool            // there may be lines of groups that were at their limit
 	busy     int             // workers at work
 	idle     []chan *attempt // mailboxes of workers that wait
+	calling  bool            // a worker was called and has not come yet
 	reserved int             // places that a claim under way may fill
 	ahead    []*attempt      // claimed, waiting for a worker
 	ended    int             // handlers, up to briskRow
@@ -221,7 +225,8 @@ type queue struct {
 func (r *Runner) queue(name string) *queue {
 	q := r.queues[name]
 	if q == nil {
-		q = &queue{ready: true, held: true}
+		q = &queue{held: true}
+		q.look()
 		q.set(r.configured(name), r.opts.Workers)
 		r.queues[name] = q
 	}
@@ -290,9 +295,10 @@ func (q *queue) room() int {
 	return q.Workers + q.most() - q.busy - len(q.ahead) - q.reserved
 }
 
-// reserve makes a claim for all the room there is, as far as the rate allows; nil if there is none.
-func (q *queue) reserve(now time.Time) *claim {
-	n := q.room()
+// reserve reserves places for up to most jobs, as far as there is room and the rate allows, and
+// returns how many.
+func (q *queue) reserve(now time.Time, most int) int {
+	n := min(q.room(), most)
 	if q.blocked() {
 		n = 1 // the claim refreshes the settings
 	}
@@ -306,15 +312,22 @@ func (q *queue) reserve(now time.Time) *claim {
 		}
 		n = min(n, int(tokens))
 	}
-	edited := q.edited
-	q.edited = false
-	switch {
-	case n <= 0 && edited:
-		return &claim{queue: q} // refreshes the settings and does nothing else
-	case n <= 0:
-		return nil
-	}
-	q.ready = false
+	n = max(n, 0)
 	q.reserved += n
-	return &claim{queue: q, n: n}
+	return n
 }
+
+// look has the loop look at the whole line.
+func (q *queue) look() { q.ready, q.line = true, math.MaxInt }
+
+// arrived takes note of a job that has come into line.
+func (q *queue) arrived() {
+	q.ready = true
+	q.arrivals++
+	if q.line < math.MaxInt {
+		q.line++
+	}
+}
+
+// atMost takes note that there are not more than n jobs in line.
+func (q *queue) atMost(n int) { q.line = min(q.line, n) }

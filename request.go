@@ -149,11 +149,12 @@ type prepared struct {
 // A lastFunc finds the job that succeeded last of a definition, if it is not "", or else of a task.
 type lastFunc func(task, definition string) (*Job, error)
 
-// prepare checks requests and turns them into jobs. It runs outside of transactions; last finds
-// the job of a task that succeeded last.
-func (r *Runner) prepare(ctx context.Context, reqs []Request, last lastFunc) ([]prepared, error) {
+// prepare checks requests and turns them into jobs, in the memory of all if that is enough. It runs
+// outside of transactions; last finds the job of a task that succeeded last, by a transaction of its
+// own if it is nil.
+func (r *Runner) prepare(ctx context.Context, all []prepared, reqs []Request, last lastFunc) ([]prepared, error) {
 	now := time.Now()
-	all := make([]prepared, len(reqs))
+	all = slices.Grow(all[:0], len(reqs))[:len(reqs)]
 	for i := range reqs {
 		if err := r.prepareOne(ctx, &reqs[i], &all[i], i, now, last); err != nil {
 			if reqs[i].Name != "" {
@@ -210,7 +211,7 @@ func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, plac
 	if err := checkAfter(j.After); err != nil {
 		return err
 	}
-	if err := r.acceptArgs(t, j, req.Args, last); err != nil {
+	if err := r.acceptArgs(ctx, t, j, req.Args, last); err != nil {
 		return err
 	}
 	if err := j.checkRefs(); err != nil {
@@ -237,7 +238,7 @@ func (r *Runner) checkWorkers(t *task, queue string) error {
 }
 
 // acceptArgs sets the job's arguments to args with all defaults, if they fit the task's schema.
-func (r *Runner) acceptArgs(t *task, j *Job, args json.RawMessage, last lastFunc) error {
+func (r *Runner) acceptArgs(ctx context.Context, t *task, j *Job, args json.RawMessage, last lastFunc) error {
 	if len(args) > r.opts.MaxArgs {
 		return invalidf("arguments", "%d bytes, at most %d are allowed (Options.MaxArgs)", len(args), r.opts.MaxArgs)
 	}
@@ -250,6 +251,9 @@ func (r *Runner) acceptArgs(t *task, j *Job, args json.RawMessage, last lastFunc
 		return err
 	}
 	if t.defaults != nil {
+		if last == nil {
+			last = r.lastOf(ctx)
+		}
 		job, err := last(t.Name, j.Definition)
 		if err != nil {
 			return err
@@ -267,7 +271,7 @@ func (r *Runner) acceptArgs(t *task, j *Job, args json.RawMessage, last lastFunc
 
 // insert stores a prepared request as a job, or returns the one that stands for it. Before are the jobs
 // of the requests of the same call that come before it.
-func (r *Runner) insert(tx Tx, p *prepared, before []*Job, now time.Time) (*Job, error) {
+func (r *Runner) insert(tx Tx, p *prepared, before []*Job, claims []claim, now time.Time) (*Job, error) {
 	job := p.job // the transaction may run again
 	job.After = slices.Clone(job.After)
 	job.CreatedAt = now
@@ -297,7 +301,13 @@ func (r *Runner) insert(tx Tx, p *prepared, before []*Job, now time.Time) (*Job,
 			state = Waiting
 		}
 	}
-	if err := r.move(tx, &job, state, now); err != nil {
+	var err error
+	if c := r.directly(claims, &job, now); c != nil && state == Queued {
+		err = r.start(tx, c, &job, now)
+	} else {
+		err = r.move(tx, &job, state, now)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if blocker != nil {

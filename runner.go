@@ -29,6 +29,8 @@ type Runner struct {
 	settling Job             // used by settle, of which one runs at a time
 	base     context.Context //nolint:containedctx // what the contexts of handlers are made from
 
+	enqueuings sync.Pool // of *enqueuing
+
 	wake chan struct{} // of capacity 1: the loop has something to look at
 
 	mu       sync.Mutex
@@ -66,6 +68,11 @@ func NewRunner(store Store, registry *Registry, opts *Options) (*Runner, error) 
 		wake:   make(chan struct{}, 1),
 		queues: make(map[string]*queue), running: make(map[ID]*attempt), early: make(map[ID]bool),
 		watchers: make(map[ID]map[chan struct{}]bool), swept: make(map[string]string),
+	}
+	r.enqueuings.New = func() any {
+		e := &enqueuing{runner: r}
+		e.update = e.write
+		return e
 	}
 	if opts != nil {
 		r.opts = *opts
@@ -185,7 +192,7 @@ func (r *Runner) end() {
 // lookAgain has the next pass look at every queue. It must be called with mu held.
 func (r *Runner) lookAgain() {
 	for _, q := range r.queues {
-		q.ready = true
+		q.look()
 	}
 }
 
@@ -204,13 +211,14 @@ func (r *Runner) changed(changes []Change) {
 			delete(r.early, c.ID)
 		}
 		if q := r.queues[c.Queue]; c.From == Running && q != nil && q.GroupLimit > 0 { // its group has room
-			q.ready = true
+			q.look()
 			wake = wake || r.active && q.room() > 0
 		}
 		switch {
 		case c.State == Queued:
 			q := r.queue(c.Queue)
-			q.ready, q.edited = true, q.edited || c.From == Queued // see editQueue
+			q.arrived()
+			q.edited = q.edited || c.From == Queued // see editQueue
 			wake = wake || r.active && (q.room() > 0 || q.blocked() || q.edited)
 		case c.State == Scheduled || c.State == Retrying:
 			if r.dueAt.IsZero() || c.RunAt.Before(r.dueAt) {
@@ -218,7 +226,7 @@ func (r *Runner) changed(changes []Change) {
 			}
 		case c.Cancelling:
 			if a := r.running[c.ID]; a != nil {
-				r.interrupt(a, ErrCancelled)
+				a.interrupt(ErrCancelled)
 			} else {
 				r.early[c.ID] = true
 			}
@@ -288,7 +296,7 @@ func (r *Runner) shutDown() error {
 	}
 	r.mu.Lock()
 	for _, a := range r.running {
-		r.interrupt(a, ErrStopping)
+		a.interrupt(ErrStopping)
 	}
 	r.mu.Unlock()
 	if r.drain(r.opts.Abandon) {

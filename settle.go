@@ -117,7 +117,7 @@ func (r *Runner) finish(tx Tx, u *update, job *Job, to State, now time.Time) err
 	deferred := a.deferred
 	a.mu.Unlock()
 	for _, all := range deferred {
-		if _, err := r.insertAll(tx, all, now); err != nil {
+		if _, err := r.insertAll(tx, all, nil, now); err != nil {
 			return &followError{err}
 		}
 	}

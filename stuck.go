@@ -8,20 +8,25 @@ import (
 
 // reportStuck tells of a handler that ignores the end of its context: in the log at once, and in the
 // history of errors when it returns after all.
-func (r *Runner) reportStuck(a *attempt) {
-	r.mu.Lock()
-	ended, cause := a.ended, a.cause
-	r.mu.Unlock()
-	if ended {
+func (a *attempt) reportStuck() {
+	if a.hasEnded() {
 		return
 	}
 	where := stacks.Of(a.worker())
-	r.mu.Lock()
+	a.mu.Lock()
 	if !a.ended {
 		a.late = where
 	}
-	r.mu.Unlock()
-	a.journal().Logger().Warn("the handler ignores the end of its context", "cause", cause, "since", r.opts.Abandon, "stack", where)
+	cause := a.cause
+	a.mu.Unlock()
+	a.journal().Logger().Warn("the handler ignores the end of its context", "cause", cause, "since", a.runner.opts.Abandon, "stack", where)
+}
+
+// hasEnded reports whether the handler has returned.
+func (a *attempt) hasEnded() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ended
 }
 
 // worker returns the number of the goroutine in which the handler runs, "" before it has started.

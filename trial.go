@@ -55,7 +55,9 @@ func (r *Runner) try(ctx context.Context, id ID) error {
 		return err
 	}
 	r.mu.Lock()
-	a := r.takeOn(r.queue(c.jobs[0].Queue), c.jobs[0])
+	c.queue = r.queue(c.jobs[0].Queue)
+	a := r.attempts(c)[0]
+	r.takeOn(a)
 	r.hire(a.queue) <- a
 	r.mu.Unlock()
 	for {

@@ -102,7 +102,7 @@ func (r *Runner) execute(tx Tx, p *plan, before *Job) ([]*Job, error) {
 		first := slices.IndexFunc(all, func(p prepared) bool { return p.place == 0 })
 		all[first].comeAfter(before)
 	}
-	return r.insertAll(tx, all, time.Now())
+	return r.insertAll(tx, all, nil, time.Now())
 }
 
 // comeAfter has a request come after the end of one more job.
@@ -162,7 +162,7 @@ func (r *Runner) plan(ctx context.Context, id string, t *Trigger) (*plan, error)
 			}
 		}
 	}
-	prepared, err := r.prepare(ctx, reqs, r.lastOf(ctx))
+	prepared, err := r.prepare(ctx, nil, reqs, nil)
 	if err != nil {
 		return nil, err
 	}

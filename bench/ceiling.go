@@ -14,7 +14,7 @@ import (
 // claimAhead is how many jobs the runner claims beyond its workers when handlers are quick; it is
 // the constant aheadJobs of package jobs. With it, the jobs in flight while a backlog is drained,
 // and so the greatest commit, are the workers plus this.
-const claimAhead = 1024
+const claimAhead = 2048
 
 // bare writes what package bolt writes, see [layout], and does nothing else: no encoding, no
 // reading, no runner. It has the options of package bolt and the same group commit. What it does

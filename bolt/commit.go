@@ -62,6 +62,7 @@ type queue struct {
 
 	// Used by the leader, and again by the next.
 	batch   []*call
+	crowd   int // calls in the batch before
 	tx      kv.Tx
 	latest  int // ID of the transaction that tx committed last
 	backend backend
@@ -114,11 +115,14 @@ func (s *Store) enqueue(ctx context.Context, fn func(jobs.Tx) error) error {
 // lead runs own and the calls that wait, and hands the lead on.
 func (s *Store) lead(own *call) {
 	q := &s.queue
-	// The callers of the batch before have just been woken. Those that come again at once should
-	// be in this one; without it, the callers form two halves that take turns, and each sync
-	// serves one half.
-	runtime.Gosched()
+	if q.crowd > 1 {
+		// The callers of the batch before have just been woken. Those that come again at once
+		// should be in this one; without it, the callers form two halves that take turns, and
+		// each sync serves one half.
+		runtime.Gosched()
+	}
 	batch := q.take(own)
+	q.crowd = len(batch)
 	done := false
 	defer func() {
 		if !done {
