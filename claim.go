@@ -49,7 +49,7 @@ type claim struct {
 	emptied bool // the line has none now
 
 	attempts []*attempt // of the jobs, when the transaction has committed
-	suspect bool // a suspect runs, or is claimed; at first, beside or before this claim
+	suspect  bool       // a suspect runs, or is claimed; at first, beside or before this claim
 }
 
 // move saves job in its next state, or says why it cannot be, and carries its end on to the jobs that

@@ -152,10 +152,10 @@ type Job struct {
 	Cancelling bool `json:"cancelling,omitempty"`
 	// Partial marks a succeeded job whose handler returned Partial.
 	Partial bool `json:"partial,omitempty"`
-	// Pending is the number of After that have not ended yet.
-	Pending int `json:"pending,omitempty"`
 	// Awaited marks a job that others depend on.
 	Awaited bool `json:"awaited,omitempty"`
+	// Pending is the number of After that have not ended yet.
+	Pending int `json:"pending,omitempty"`
 	// Blocker is the job because of whose end this one was skipped; 0 if it was not.
 	Blocker ID `json:"blocker,omitempty"`
 	// Brood is Job.Claims of the attempt that spawned the present children; 0 if there are none.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/embedjobs/jobs/internal/jsontree"
@@ -79,8 +81,8 @@ type Handler func(ctx context.Context, args json.RawMessage) (result json.RawMes
 
 // A Registry holds the task types of an application. The zero Registry is empty and ready to use.
 type Registry struct {
-	mu    sync.RWMutex
-	tasks map[string]*task // by name and by alias
+	mu    sync.Mutex                       // taken to add a task
+	tasks atomic.Pointer[map[string]*task] // by name and by alias; never changed, because every job is looked up
 }
 
 type task struct {
@@ -215,7 +217,7 @@ func (reg *Registry) add(t *task) {
 	defer reg.mu.Unlock()
 	names := append([]string{t.Name}, t.Aliases...)
 	for i, name := range names {
-		taken := reg.tasks[name]
+		taken := reg.lookup(name)
 		if taken == nil && slices.Contains(names[:i], name) {
 			taken = t
 		}
@@ -223,12 +225,21 @@ func (reg *Registry) add(t *task) {
 			panic(fmt.Sprintf("jobs: task %q: the name %q is taken by task %q", t.Name, name, taken.Name))
 		}
 	}
-	if reg.tasks == nil {
-		reg.tasks = make(map[string]*task)
+	tasks := maps.Clone(reg.all())
+	if tasks == nil {
+		tasks = make(map[string]*task)
 	}
 	for _, name := range names {
-		reg.tasks[name] = t
+		tasks[name] = t
 	}
+	reg.tasks.Store(&tasks)
+}
+
+func (reg *Registry) all() map[string]*task {
+	if tasks := reg.tasks.Load(); tasks != nil {
+		return *tasks
+	}
+	return nil
 }
 
 func (t *task) check() error {
@@ -264,10 +275,8 @@ func (reg *Registry) Task(name string) (Task, bool) {
 
 // Tasks returns all tasks, ordered by name.
 func (reg *Registry) Tasks() []Task {
-	reg.mu.RLock()
-	defer reg.mu.RUnlock()
 	var all []Task
-	for name, t := range reg.tasks {
+	for name, t := range reg.all() {
 		if name == t.Name {
 			all = append(all, t.Task)
 		}
@@ -276,11 +285,7 @@ func (reg *Registry) Tasks() []Task {
 	return all
 }
 
-func (reg *Registry) lookup(name string) *task {
-	reg.mu.RLock()
-	defer reg.mu.RUnlock()
-	return reg.tasks[name]
-}
+func (reg *Registry) lookup(name string) *task { return reg.all()[name] }
 
 // known returns the names of all tasks, for error messages.
 func (reg *Registry) known() string {

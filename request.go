@@ -228,10 +228,13 @@ func (r *Runner) prepareOne(ctx context.Context, req *Request, p *prepared, plac
 
 // checkWorkers refuses a queue whose workers cannot run the task, because this program only declares it.
 func (r *Runner) checkWorkers(t *task, queue string) error {
+	if t.handle != nil {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	q := r.queues[queue]
-	if t.handle != nil || r.configured(queue).Workers < 0 || q != nil && q.Workers < 0 {
+	if r.configured(queue).Workers < 0 || q != nil && q.Workers < 0 {
 		return nil
 	}
 	return invalidf("Queue", "task %s is declared only, and this program works on queue %s, so it cannot run there; set the queue's Workers to -1 in Options.Queues", t.Name, queue)

@@ -18,7 +18,7 @@ type slot struct {
 	buf    []byte // of the slices in header, but for the leaf
 }
 
-const memoSize = 2048
+const memoSize = 4096
 
 func (m *memo) remember(id jobs.ID, h *header, l *leaf) {
 	if m.slots == nil {

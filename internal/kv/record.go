@@ -4,16 +4,18 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/embedjobs/jobs"
 )
 
-// An overlay is a record that has been set and not yet flushed.
+// An overlay is a record that has been read, or set and not yet flushed.
 type overlay struct {
-	value   []byte
-	removed bool
+	value []byte
+	none  bool // there is no such record
+	set   bool
 }
 
 const maxRecordKey = 1000
@@ -35,13 +37,29 @@ func (tx *Tx) Record(space, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o, ok := tx.records[string(k)]; ok {
-		if o.removed {
-			return nil, nil
-		}
-		return append([]byte{}, o.value...), nil
+	if tx.mode != Buffered {
+		return bytes.Clone(tx.b.Get(Record, k)), nil
 	}
-	return bytes.Clone(tx.b.Get(Record, k)), nil
+	o := tx.records[string(k)]
+	if o == nil { // the functions of one commit mostly ask for the same ones
+		o = tx.overlay(k)
+		value := tx.b.Get(Record, k)
+		o.value, o.none = append(o.value, value...), value == nil
+	}
+	if o.none {
+		return nil, nil
+	}
+	return append([]byte{}, o.value...), nil
+}
+
+// overlay makes an overlay.
+func (tx *Tx) overlay(key []byte) *overlay {
+	if tx.records == nil {
+		tx.records = make(map[string]*overlay)
+	}
+	o := new(overlay)
+	tx.records[string(key)] = o
+	return o
 }
 
 // SetRecord implements jobs.Tx.
@@ -61,15 +79,11 @@ func (tx *Tx) SetRecord(space, key string, value []byte) error {
 	if tx.mode != Buffered {
 		return tx.writeRecord(k, value)
 	}
-	if tx.records == nil {
-		tx.records = make(map[string]*overlay)
-	}
 	o := tx.records[string(k)]
 	if o == nil {
-		o = new(overlay)
-		tx.records[string(k)] = o
+		o = tx.overlay(k)
 	}
-	o.value, o.removed = append(o.value[:0], value...), value == nil
+	o.value, o.none, o.set = append(o.value[:0], value...), value == nil, true
 	return nil
 }
 
@@ -81,13 +95,12 @@ func (tx *Tx) writeRecord(key, value []byte) error {
 }
 
 func (tx *Tx) flushRecords() error {
-	if len(tx.records) == 0 {
-		return nil
-	}
+	maps.DeleteFunc(tx.records, func(_ string, o *overlay) bool { return !o.set })
 	for _, key := range sortedKeys(tx.records) {
+		o := tx.records[key]
 		tx.key = append(tx.key[:0], key...)
-		value := tx.records[key].value
-		if tx.records[key].removed {
+		value := o.value
+		if o.none {
 			value = nil
 		} else if value == nil {
 			value = []byte{}
