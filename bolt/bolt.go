@@ -67,9 +67,9 @@ type Store struct {
 
 	subscribers notify.List
 	deliveries  deliveries
-	queue       queue
+	queue       *kv.Queue
+	writer      writer    // used by the queue
 	readers     sync.Pool // of *reader
-	calls       sync.Pool // of *call; not shared by stores, whose channels may belong to bubbles of testing/synctest
 
 	mu     sync.Mutex // taken to begin a transaction
 	closed bool
@@ -99,7 +99,7 @@ func New(db *bbolt.DB, opts *Options) (*Store, error) {
 	s.deliveries.to = &s.subscribers
 	s.close = sync.OnceValue(s.closeOnce)
 	s.readers.New = func() any { return new(reader) }
-	s.calls.New = func() any { return &call{wake: make(chan wake, 1)} }
+	s.queue = kv.NewQueue(s.attempt)
 	if err := s.setUp(upgrades); err != nil {
 		return nil, fmt.Errorf("bolt: %s: %w", db.Path(), err)
 	}
@@ -116,7 +116,7 @@ func (s *Store) Update(ctx context.Context, fn func(jobs.Tx) error) error {
 		return err
 	}
 	defer s.active.Done()
-	return s.enqueue(ctx, fn)
+	return s.queue.Update(ctx, fn)
 }
 
 // View implements jobs.Store.

@@ -10,11 +10,7 @@ func SetUp(db *bbolt.DB, upgrades []func(*bbolt.Bucket) error) (session uint64, 
 }
 
 // Waiting returns the number of calls that wait for the next commit.
-func (s *Store) Waiting() int {
-	s.queue.mu.Lock()
-	defer s.queue.mu.Unlock()
-	return len(s.queue.calls)
-}
+func (s *Store) Waiting() int { return s.queue.Waiting() }
 
 // FailCommit begins to tell of a commit, and returns what a failure of the commit does.
 func (s *Store) FailCommit(id int) (fail func()) {

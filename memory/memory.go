@@ -5,8 +5,9 @@
 //
 // # Concurrency
 //
-// Writers take turns. A reader waits for the writer at work, then it has a snapshot of its own
-// and blocks nobody.
+// The functions of all concurrent callers of Update run together, one after the other and not always
+// on the goroutine of their caller, as in package bolt. A reader waits for those at work, then it has a
+// snapshot of its own and blocks nobody.
 package memory
 
 import (
@@ -22,6 +23,7 @@ import (
 type Store struct {
 	subscribers notify.List
 	readers     sync.WaitGroup // those of View
+	queue       *kv.Queue
 
 	mu       sync.Mutex
 	closed   bool
@@ -37,47 +39,55 @@ var (
 )
 
 // New returns an empty store.
-func New() *Store { return new(Store) }
+func New() *Store {
+	s := new(Store)
+	s.queue = kv.NewQueue(s.attempt)
+	return s
+}
 
-// Update implements jobs.Store. A panic of fn undoes what it wrote and goes on to the caller.
+// Update implements jobs.Store. A panic of fn undoes what it wrote and is raised again on the
+// goroutine that called Update.
 func (s *Store) Update(ctx context.Context, fn func(jobs.Tx) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	return s.queue.Update(ctx, fn)
+}
+
+// attempt runs the calls of a batch in one transaction, see [kv.NewQueue].
+func (s *Store) attempt(batch []*kv.Call) (bad int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return jobs.ErrClosed
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
+	if s.closed {
+		kv.Fail(batch, jobs.ErrClosed)
+		return -1
 	}
 	s.data.begin()
-	s.tx.Begin(&s.data, kv.Keeping)
-	handle := kv.NewHandle(&s.tx)
+	s.tx.Begin(&s.data, kv.Buffered)
 	committed := false
-	// Deferred, because fn may panic or call runtime.Goexit.
+	// Deferred, because a function may call runtime.Goexit.
 	defer func() {
-		handle.End()
 		if !committed {
 			s.data.undo()
 		}
 		s.tx.End()
 	}()
-	if err := fn(handle); err != nil {
-		return err
+	if bad := s.tx.Run(batch); bad >= 0 {
+		return bad
 	}
 	if err := s.tx.Flush(); err != nil {
-		return err
+		kv.Fail(batch, err)
+		return -1
 	}
 	committed = true
 	s.tx.Keep()
+	kv.Done(batch)
 	if s.data.changed() {
 		s.snapshot = nil
 	}
 	// Under the lock, so that subscribers learn of commits in their order.
 	s.subscribers.Call(s.tx.Changes())
-	return nil
+	return -1
 }
 
 // View implements jobs.Store.
@@ -108,28 +118,10 @@ func (s *Store) view(ctx context.Context) (*buckets, error) {
 		return nil, context.Cause(ctx)
 	}
 	if s.snapshot == nil {
-		if err := s.settle(); err != nil {
-			return nil, err
-		}
 		s.snapshot = s.data.copy()
 	}
 	s.readers.Add(1)
 	return s.snapshot, nil
-}
-
-// settle writes the tallies that transactions have kept. It must be called with mu held.
-func (s *Store) settle() error {
-	s.data.begin()
-	s.tx.Begin(&s.data, kv.Keeping)
-	defer s.tx.End()
-	err := s.tx.Settle()
-	if err != nil {
-		s.data.undo()
-	} else {
-		s.tx.Keep()
-	}
-	s.data.changed()
-	return err
 }
 
 // Close implements jobs.Store. The jobs are gone.

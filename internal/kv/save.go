@@ -157,7 +157,7 @@ func (tx *Tx) update(job *jobs.Job) error {
 
 // keepHeader remembers the header of a job that will be saved again soon.
 func (tx *Tx) keepHeader(id jobs.ID, h *header, l *leaf) {
-	if (h.state == queued || h.state == running) && (tx.mode == Buffered || tx.mode == Keeping) {
+	if tx.mode == Buffered && (h.state == queued || h.state == running) {
 		tx.memo.remember(id, h, l)
 	}
 }

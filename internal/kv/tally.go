@@ -55,7 +55,6 @@ type leaf struct {
 	labels jobs.Labels
 	change count
 	dirty  bool
-	kept   *count // what committed transactions have to add; nil if nothing
 }
 
 // leaf returns the leaf of a key. Leaves are also how the jobs of a transaction share the strings
@@ -146,52 +145,8 @@ func splitRow(by jobs.Dimension, key []byte) (l jobs.Labels) {
 	return l
 }
 
-// keepTallies leaves what has been noted to a later transaction.
-func (tx *Tx) keepTallies() error {
-	if len(tx.kept)+len(tx.dirty) > maxLeaves {
-		if err := tx.flushTallies(); err != nil {
-			return err
-		}
-	}
-	if tx.settled {
-		for i, l := range tx.kept {
-			l.kept, tx.kept[i] = nil, nil
-		}
-		tx.kept, tx.settled = tx.kept[:0], false
-	}
-	for _, l := range tx.dirty {
-		if l.kept == nil {
-			l.kept = new(count)
-			tx.kept = append(tx.kept, l)
-		}
-		l.kept.add(&l.change)
-	}
-	tx.dropTallies()
-	return nil
-}
-
-// Settle writes the tallies that transactions have kept. It must be called in a transaction of its
-// own.
-func (tx *Tx) Settle() error {
-	if err := tx.flushTallies(); err != nil {
-		return err
-	}
-	return tx.keepTallies()
-}
-
 // flushTallies writes what has been noted to the rows of all dimensions, each row once.
 func (tx *Tx) flushTallies() error {
-	if len(tx.kept) > 0 && !tx.settled {
-		// If this transaction is undone, so is this, and the leaves are still kept.
-		for _, l := range tx.kept {
-			if !l.dirty {
-				l.dirty = true
-				tx.dirty = append(tx.dirty, l)
-			}
-			l.change.add(l.kept)
-		}
-		tx.settled = true
-	}
 	if len(tx.dirty) == 0 {
 		return nil
 	}

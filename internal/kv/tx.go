@@ -19,10 +19,6 @@ const (
 	Buffered
 	// Through transactions write everything at once, for those that nobody flushes.
 	Through
-	// Keeping transactions write records at once. Tallies are kept, from one transaction to the
-	// next, until somebody wants to know them. They need a backend that can be read by others
-	// only after Settle.
-	Keeping
 )
 
 // A Tx implements the methods of jobs.Tx over a [Backend]. A store may use one for many
@@ -38,8 +34,6 @@ type Tx struct {
 	leaves   map[string]*leaf
 	lastLeaf *leaf
 	dirty    []*leaf
-	kept     []*leaf             // of committed transactions
-	settled  bool                // this transaction has written what was kept
 	records  map[string]*overlay // by bucket key
 	chunks   map[string]*pending // by bucket and key
 	spare    []*pending          // memory for chunks
@@ -80,7 +74,6 @@ func (tx *Tx) End() {
 
 func (tx *Tx) drop() {
 	tx.dropTallies()
-	tx.settled = false
 	clear(tx.records)
 	tx.dropSets()
 	tx.gone.reset()
@@ -88,7 +81,7 @@ func (tx *Tx) drop() {
 	tx.changes = tx.changes[:0]
 }
 
-// Flush writes what has been collected, or keeps it. It must be called before the backend is
+// Flush writes what has been collected. It must be called before the backend is
 // committed; after an error the backend must be rolled back.
 func (tx *Tx) Flush() error {
 	if tx.broken != nil {
@@ -99,9 +92,6 @@ func (tx *Tx) Flush() error {
 	}
 	if err := tx.flushSets(); err != nil {
 		return err
-	}
-	if tx.mode == Keeping {
-		return tx.keepTallies()
 	}
 	if err := tx.flushTallies(); err != nil {
 		return err
@@ -189,7 +179,7 @@ func (tx *Tx) Job(id jobs.ID) (*jobs.Job, error) {
 
 // load returns the job of a header. If lean, it has no arguments that are apart.
 func (tx *Tx) load(id jobs.ID, h *header, lean bool) (*jobs.Job, error) {
-	if tx.mode == Buffered || tx.mode == Keeping {
+	if tx.mode == Buffered {
 		tx.memo.remember(id, h, tx.leaf(h.leaf))
 	}
 	job := &jobs.Job{ID: id}
