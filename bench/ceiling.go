@@ -212,17 +212,17 @@ func (b *bare) drain(r *run) error {
 	return nil
 }
 
-// lifecycle claims each job in the commit that inserts it, and ends it in the next one.
+// lifecycle inserts each job as one that runs, and ends it in the next commit.
 func (b *bare) lifecycle(r *run) error {
-	running := part{step: &b.layout.claim}
+	running := part{step: &b.layout.start}
 	if err := r.begin(); err != nil {
 		return err
 	}
 	defer r.end()
 	err := b.group(r, func(n int) error {
-		inserted := b.take(&b.layout.insert, n)
-		err := b.commit(inserted, inserted.then(&b.layout.claim), running.then(&b.layout.finish))
-		running = inserted
+		started := b.take(&b.layout.start, n)
+		err := b.commit(started, running.then(&b.layout.finish))
+		running = started
 		return err
 	})
 	if err != nil {
@@ -288,7 +288,7 @@ func (b *bare) latency(r *run) error {
 	for range r.Jobs {
 		time.Sleep(idleFor)
 		began := time.Now()
-		if err := b.commit(b.take(&b.layout.insert, 1)); err != nil {
+		if err := b.commit(b.take(&b.layout.start, 1)); err != nil {
 			return err
 		}
 		r.latencies = append(r.latencies, time.Since(began))

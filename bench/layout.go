@@ -21,6 +21,7 @@ import (
 // once for each commit, because that is what a store that collects them can do.
 type layout struct {
 	insert, claim, finish step
+	start                 step // insert and claim in one, of a job for which a worker is free
 	buckets               [][][]byte // names, from the top-level bucket down
 	shared                int        // number of keys that are written once for each commit
 }
@@ -95,26 +96,36 @@ func learn(ctx context.Context, dir string, argBytes int) (_ *layout, err error)
 
 	var l layout
 	before := dump(db)
-	observe := func(s *step) {
+	observe := func(s *step, id uint64) {
 		after := dump(db)
-		*s = compare(before, after, learnAfter+1)
+		*s = compare(before, after, id)
 		before = after
 	}
 	if err := lib.insert(ctx, learnAfter, 1); err != nil {
 		return nil, err
 	}
-	observe(&l.insert)
+	observe(&l.insert, learnAfter+1)
 	if err := lib.start(); err != nil {
 		return nil, err
 	}
 	<-started
-	observe(&l.claim)
+	observe(&l.claim, learnAfter+1)
 	proceed <- struct{}{}
 	if err := settle(ctx, lib); err != nil {
 		return nil, err
 	}
-	observe(&l.finish)
-	if len(l.insert.job) == 0 || len(l.finish.job) == 0 {
+	observe(&l.finish, learnAfter+1)
+	before = dump(db)
+	if err := lib.insert(ctx, learnAfter+1, 1); err != nil {
+		return nil, err
+	}
+	<-started
+	observe(&l.start, learnAfter+2)
+	proceed <- struct{}{}
+	if err := settle(ctx, lib); err != nil {
+		return nil, err
+	}
+	if len(l.insert.job) == 0 || len(l.finish.job) == 0 || len(l.start.job) == 0 {
 		return nil, fmt.Errorf("the layout cannot be learned: %+v", l)
 	}
 	l.index()
@@ -124,7 +135,7 @@ func learn(ctx context.Context, dir string, argBytes int) (_ *layout, err error)
 // index numbers the buckets and the shared keys.
 func (l *layout) index() {
 	buckets, shared := make(map[string]int), make(map[string]int)
-	for _, s := range []*step{&l.insert, &l.claim, &l.finish} {
+	for _, s := range []*step{&l.insert, &l.claim, &l.finish, &l.start} {
 		for _, writes := range [][]write{s.job, s.commit} {
 			for i := range writes {
 				w := &writes[i]

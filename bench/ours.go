@@ -5,6 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/embedjobs/jobs"
 	"github.com/embedjobs/jobs/bolt"
@@ -29,7 +34,34 @@ func openBolt(_ context.Context, s settings) (system, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.spent != nil {
+		return newLibrary(&timed{store, s.spent}, s)
+	}
 	return newLibrary(store, s)
+}
+
+// timed adds up the processor time of transactions, of which there is one at a time. The time on the
+// clock would tell as much of the handlers that run beside them.
+type timed struct {
+	*bolt.Store
+	spent *atomic.Int64 // ns
+}
+
+func (t *timed) Update(ctx context.Context, fn func(jobs.Tx) error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before := threadTime()
+	defer func() { t.spent.Add(int64(threadTime() - before)) }()
+	return t.Store.Update(ctx, fn)
+}
+
+// threadTime returns the processor time that the calling thread has used.
+func threadTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
+		panic(err) // cannot be
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func openMemory(_ context.Context, s settings) (system, error) {

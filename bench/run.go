@@ -84,6 +84,7 @@ type run struct {
 	began, ended time.Time
 	stopProfile  func()
 	latencies    []time.Duration
+	spent        atomic.Int64 // on transactions, in ns
 	values       []Value
 }
 
@@ -113,6 +114,9 @@ func (r *run) measure(ctx context.Context) ([]Value, error) {
 			return nil, errors.New("no job was done in time")
 		}
 		r.value("", jobsPerSecond, float64(r.done.Load())/r.ended.Sub(r.began).Seconds())
+		if r.Raw { // a claim and an end, in commits of many
+			r.value("transitions", "µs CPU", float64(r.spent.Load())/1e3/float64(r.done.Load()))
+		}
 	case kindLatency:
 		slices.Sort(r.latencies)
 		n := len(r.latencies)
@@ -140,6 +144,7 @@ func (r *run) begin() error {
 		}
 		r.stopProfile = stop
 	}
+	r.spent.Store(0)
 	r.began = time.Now()
 	return nil
 }
@@ -181,8 +186,12 @@ func (r *run) handle(number int) {
 
 // settings returns those of the case.
 func (r *run) settings() *settings {
-	return &settings{
+	s := &settings{
 		dir: r.Dir, file: r.File, postgres: r.Postgres,
 		workers: r.Workers, argBytes: r.ArgBytes, raw: r.Raw, handle: r.handle,
 	}
+	if r.Raw {
+		s.spent = &r.spent
+	}
+	return s
 }

@@ -93,12 +93,12 @@ func standard() []scenario {
 	}
 	for _, workers := range []int{2, 16, 64} {
 		all = append(all, scenario{
-			Case: Case{Scenario: fmt.Sprintf("drain-%d", workers), Kind: kindDrain, Workers: workers, Jobs: 60_000, Time: 2 * long},
+			Case: Case{Scenario: fmt.Sprintf("drain-%d", workers), Kind: kindDrain, Workers: workers, Jobs: 160_000, Time: 2 * long},
 			what: fmt.Sprintf("drain a backlog, %d workers", workers), systems: durable, quick: workers > 2, peerJobs: 8000,
 		})
 	}
 	all = append(all, scenario{
-		Case: Case{Scenario: "drain-best", Kind: kindDrain, Jobs: 60_000, Time: 2 * long},
+		Case: Case{Scenario: "drain-best", Kind: kindDrain, Jobs: 160_000, Time: 2 * long},
 		what: "drain a backlog, each system with the number of workers with which it was fastest", systems: peers, quick: true, best: true, peerJobs: 8000,
 	})
 	for _, n := range []int{16, 64, 256} {
@@ -130,7 +130,7 @@ func special() []scenario {
 	pruned.Pruned = true
 	drained := func(name, what string, argBytes int) scenario {
 		return scenario{
-			Case: Case{Scenario: name, Kind: kindDrain, Workers: 16, Jobs: 4000, Raw: true, ArgBytes: argBytes},
+			Case: Case{Scenario: name, Kind: kindDrain, Workers: 16, Jobs: 10_000, Raw: true, ArgBytes: argBytes},
 			what: what, systems: onlyOurs,
 		}
 	}
@@ -145,7 +145,7 @@ func special() []scenario {
 		pruned,
 		ours(Case{Scenario: "open-1m", Kind: kindOpen, Workers: 16, Queued: million}, "open a file with a million queued jobs, until the first handler starts", 0),
 		drained("args-100", "drain, 16 workers, arguments of 100 bytes that the handler does not decode", 0),
-		drained("args-100k", "the same, arguments of 100 kB", 100_000),
+		drained("args-100k", "the same, arguments of 100 kB, which are copied for each handler; transitions are the processor time of its claim and its end", 100_000),
 		ours(Case{Scenario: "progress", Kind: kindProgress, Workers: 16, Jobs: 64, Batch: 500_000}, "updates of progress trees by 16 handlers at once", 3),
 		ours(Case{Scenario: "log", Kind: kindLogs, Workers: 16, Jobs: 64, Batch: 10_000}, "log records of 16 handlers at once, until they are stored", 3),
 		ours(Case{Scenario: "log-slow", Kind: kindLogs, Workers: 1, Jobs: 1, Batch: 1 << 30, Time: 4 * time.Second}, "log records of one handler", 1).delayed(400 * time.Millisecond),

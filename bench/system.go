@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // Args are the arguments of the no-op job, about 100 bytes of JSON. All systems encode and decode
@@ -47,8 +48,9 @@ type settings struct {
 	postgres string // URL
 	workers  int
 	argBytes int
-	full     bool // SQLite with synchronous=FULL
-	raw      bool // the handler does not decode its arguments
+	full     bool          // SQLite with synchronous=FULL
+	raw      bool          // the handler does not decode its arguments
+	spent    *atomic.Int64 // on transactions of package bolt, in ns; nil if that is not asked for
 	handle   func(number int)
 }
 

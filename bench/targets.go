@@ -79,7 +79,7 @@ func (res *results) targets() []target {
 	return append(all,
 		res.value("open with a million jobs, first handler started", key{"open-1m", ours, ""}, "%.0f ms", atMost(300)),
 		res.value("heap with a million queued jobs", key{"memory-1m", ours, ""}, "%.1f MiB", atMost(64)),
-		res.share("throughput with arguments of 100 kB against 100 bytes", key{"args-100k", ours, ""}, key{"args-100", ours, ""}, atLeast(100.0/1.2)),
+		res.ratio("transitions with arguments of 100 kB against 100 bytes", key{"args-100k", ours, "transitions"}, key{"args-100", ours, "transitions"}, "%.2f ×", atMost(1.2)),
 		res.value("Tracker.Add", key{"tracker", ours, "add"}, "%.1f ns", atMost(20)),
 		res.value("allocations of Tracker.Add", key{"tracker", ours, "allocations"}, "%.2f", atMost(0)),
 		res.value("ten million of them in a handler", key{"tracker", ours, "10 million"}, "%.2f s", atMost(1)),

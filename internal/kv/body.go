@@ -33,15 +33,18 @@ const (
 )
 
 // maxInline is the size up to which a body is kept in the value of the header. That saves a key when
-// a job is inserted and a lookup when it is read. A larger body is apart, because what is in the
-// value of the header is written again at each save.
+// a job is inserted and a lookup when it is read. Of a larger one the arguments are apart, and if the
+// rest is still larger, that is too, because what is in the value of the header is written again at
+// each save.
 const maxInline = 512
 
-// appendBody appends the body of job as it is stored.
-func appendBody(b []byte, job *jobs.Job) []byte {
+// appendBody appends the body of job as it is stored, with the arguments if they are not apart.
+func appendBody(b []byte, job *jobs.Job, apart bool) []byte {
 	b = append(b, format)
 	b = appendBytesField(b, bodyTitle, job.Title)
-	b = appendBytesField(b, bodyArgs, job.Args)
+	if !apart {
+		b = appendBytesField(b, bodyArgs, job.Args)
+	}
 	b = appendIntField(b, bodyArgsVersion, int64(job.ArgsVersion))
 	b = appendUintField(b, bodyArgsSchema, job.ArgsSchema)
 	for _, tag := range job.Tags {
@@ -78,8 +81,26 @@ func appendDependency(b []byte, d *jobs.Dependency) []byte {
 	return append(appendString(append(b, id...), d.Name), d.Need...)
 }
 
-// decodeBody sets the fields of job that a body holds, without the arguments if lean.
-func decodeBody(data []byte, job *jobs.Job, lean bool) error {
+// splitBody appends the body of job to buf and returns it, with the flags of a header that say what is
+// apart.
+func splitBody(buf []byte, job *jobs.Job) (body []byte, flags byte) {
+	if len(job.Args) <= maxInline {
+		if body = appendBody(buf, job, false); len(body)-len(buf) <= maxInline {
+			return body[len(buf):], 0
+		}
+	}
+	if len(job.Args) > 0 {
+		flags = flagArgs
+	}
+	body = appendBody(buf, job, true)[len(buf):]
+	if len(body) > maxInline {
+		flags |= flagBody
+	}
+	return body, flags
+}
+
+// decodeBody sets the fields of job that a body holds.
+func decodeBody(data []byte, job *jobs.Job) error {
 	r := reader{b: data}
 	if f := r.byte(); r.err == nil && f != format {
 		return errFormat
@@ -93,9 +114,6 @@ func decodeBody(data []byte, job *jobs.Job, lean bool) error {
 		case bodyTitle:
 			job.Title = p.string()
 		case bodyArgs:
-			if lean {
-				continue
-			}
 			job.Args = p.rest()
 		case bodyArgsVersion:
 			job.ArgsVersion = int(p.varint())

@@ -81,7 +81,10 @@ func jobOf(t *rapid.T) *jobs.Job {
 		})
 	}
 	if rapid.Bool().Draw(t, "large") {
-		job.Args = bytes.Repeat([]byte("x"), rapid.IntRange(400, 600).Draw(t, "size")) // a body apart, or almost
+		job.Args = bytes.Repeat([]byte("x"), rapid.IntRange(400, 600).Draw(t, "size")) // arguments apart, or almost
+	}
+	if rapid.Bool().Draw(t, "large title") {
+		job.Title = strings.Repeat("x", rapid.IntRange(400, 600).Draw(t, "size of the title")) // a body apart, or almost
 	}
 	if rapid.Bool().Draw(t, "progress") {
 		job.Progress = new(jobs.Report)
@@ -92,11 +95,11 @@ func jobOf(t *rapid.T) *jobs.Job {
 func TestCodec_roundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := jobOf(t)
-		head, body, tail, err := kv.Encode(want)
+		head, body, args, tail, err := kv.Encode(want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := kv.Decode(head, body, tail)
+		got, err := kv.Decode(head, body, args, tail)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +108,7 @@ func TestCodec_roundTrip(t *testing.T) {
 		}
 		// Every cut is noticed, or it is the end of a field.
 		for i := range head {
-			if _, err := kv.Decode(head[:i], body, tail); err == nil {
+			if _, err := kv.Decode(head[:i], body, args, tail); err == nil {
 				t.Fatalf("a header of %d of %d bytes was accepted", i, len(head))
 			}
 		}
@@ -113,14 +116,14 @@ func TestCodec_roundTrip(t *testing.T) {
 }
 
 func TestCodec_skipsUnknownFields(t *testing.T) {
-	job := &jobs.Job{State: jobs.Running, Args: make([]byte, 1000), Message: "message"} // a body apart
-	head, body, tail, err := kv.Encode(job)
+	job := &jobs.Job{State: jobs.Running, Title: strings.Repeat("x", 1000), Args: make([]byte, 1000), Message: "message"}
+	head, body, args, tail, err := kv.Encode(job)
 	if err != nil {
 		t.Fatal(err)
 	}
 	unknown := append([]byte{100, 3}, "new"...)
 	body, tail = append(body, unknown...), append(tail, unknown...)
-	got, err := kv.Decode(head, body, tail)
+	got, err := kv.Decode(head, body, args, tail)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,22 +143,22 @@ func FuzzDecode(f *testing.F) {
 			Progress: new(jobs.Report), Result: []byte("1"), Deadline: time.Unix(2e9, 0), Line: "line",
 		},
 	} {
-		head, body, tail, err := kv.Encode(job)
+		head, body, args, tail, err := kv.Encode(job)
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(head, body, tail)
+		f.Add(head, body, args, tail)
 	}
-	f.Fuzz(func(t *testing.T, head, body, tail []byte) {
-		job, err := kv.Decode(head, body, tail)
+	f.Fuzz(func(t *testing.T, head, body, args, tail []byte) {
+		job, err := kv.Decode(head, body, args, tail)
 		if err != nil {
 			return
 		}
-		head, body, tail, err = kv.Encode(job)
+		head, body, args, tail, err = kv.Encode(job)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := kv.Decode(head, body, tail)
+		again, err := kv.Decode(head, body, args, tail)
 		if err != nil {
 			t.Fatal(err)
 		}

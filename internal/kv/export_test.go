@@ -2,8 +2,9 @@ package kv
 
 import "github.com/embedjobs/jobs"
 
-// Encode returns the parts in which a job is stored. The body is nil if it is in the header.
-func Encode(job *jobs.Job) (head, body, tail []byte, err error) {
+// Encode returns the parts in which a job is stored. The body is nil if it is in the header, and the
+// arguments are nil if they are in the body.
+func Encode(job *jobs.Job) (head, body, args, tail []byte, err error) {
 	var h header
 	h.setAsked(job, nil)
 	h.setHappened(job)
@@ -12,14 +13,21 @@ func Encode(job *jobs.Job) (head, body, tail []byte, err error) {
 	if len(tail) > 0 {
 		h.flags |= flagTail
 	}
-	if body = appendBody(nil, job); len(body) <= maxInline {
-		h.body, body = body, nil
+	all, flags := splitBody(nil, job)
+	h.flags |= flags
+	if flags&flagArgs != 0 {
+		args = job.Args
 	}
-	return h.appendTo(nil), body, tail, err
+	if flags&flagBody != 0 {
+		body = all
+	} else {
+		h.body = all
+	}
+	return h.appendTo(nil), body, args, tail, err
 }
 
 // Decode puts a job together.
-func Decode(head, body, tail []byte) (*jobs.Job, error) {
+func Decode(head, body, args, tail []byte) (*jobs.Job, error) {
 	var h header
 	if err := h.decode(head); err != nil {
 		return nil, err
@@ -27,11 +35,17 @@ func Decode(head, body, tail []byte) (*jobs.Job, error) {
 	job := new(jobs.Job)
 	labels := splitLeaf(string(h.leaf))
 	h.fill(job, &labels, string(h.line))
-	if len(h.body) > 0 {
+	if h.flags&flagBody == 0 {
 		body = h.body
 	}
-	if err := decodeBody(body, job, false); err != nil {
+	if err := decodeBody(body, job); err != nil {
 		return nil, err
+	}
+	if h.flags&flagArgs != 0 {
+		if len(args) == 0 {
+			return nil, errMissing
+		}
+		job.Args = args
 	}
 	if h.flags&flagTail == 0 {
 		return job, nil

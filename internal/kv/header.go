@@ -31,7 +31,7 @@ type header struct {
 	updated  time.Time
 	leaf     []byte // group 0 batch 0 queue 0 task
 	line     []byte
-	body     []byte // empty if it is apart, in the bucket of bodies
+	body     []byte // empty if it is apart
 }
 
 // The flags of a header.
@@ -41,7 +41,10 @@ const (
 	flagTail
 	flagAwaited
 	flagJoining
-	flagsKnown = flagCancelling | flagPartial | flagTail | flagAwaited | flagJoining
+	flagBody // the body is apart
+	flagArgs // the arguments are apart
+	flagsKnown = flagCancelling | flagPartial | flagTail | flagAwaited | flagJoining | flagsApart
+	flagsApart = flagBody | flagArgs
 )
 
 // states gives each state its number in stored bytes, which never changes.
@@ -80,7 +83,7 @@ func (h *header) setAsked(job *jobs.Job, buf []byte) []byte {
 // setHappened takes over what has happened to the job, but for the tail and the line.
 func (h *header) setHappened(job *jobs.Job) {
 	h.state = stateIndex(job.State)
-	h.flags = 0
+	h.flags &= flagsApart
 	if job.Cancelling {
 		h.flags |= flagCancelling
 	}
@@ -157,6 +160,7 @@ func (h *header) decode(data []byte) error {
 	case len(r.b) > 0:
 		return errLong
 	case h.state == 0 || int(h.state) >= numStates || h.flags&^flagsKnown != 0 || set >= 1<<5 ||
+		(h.flags&flagBody != 0) != (len(h.body) == 0) ||
 		bytes.Count(h.leaf, zero) != leafSeparators ||
 		h.priority < minPriority || h.priority > maxPriority:
 		return errValue
@@ -177,6 +181,20 @@ func (h *header) fill(job *jobs.Job, labels *jobs.Labels, line string) {
 	job.Joining = h.flags&flagJoining != 0
 	job.Line, job.Stamp = line, h.stamp
 	job.Version = h.version
+}
+
+// parts returns the buckets besides that of headers in which a job has a value.
+func (h *header) parts() []Bucket {
+	all := make([]Bucket, 0, 3)
+	for _, p := range [...]struct {
+		flag byte
+		b    Bucket
+	}{{flagBody, Body}, {flagArgs, Args}, {flagTail, Tail}} {
+		if h.flags&p.flag != 0 {
+			all = append(all, p.b)
+		}
+	}
+	return all
 }
 
 // A leaf is the finest set of labels that jobs are counted by.

@@ -8,7 +8,8 @@
 //
 //	job     id                                       header: what upkeep needs of the job before;
 //	                                                 with the body, if that is small
-//	body    id                                       what was asked for
+//	body    id                                       what was asked for, but for the arguments
+//	args    id                                       large arguments
 //	tail    id                                       what a handler left: errors, result, progress
 //	state   state, chunk of IDs                      waiting, running and final jobs, see set.go
 //	line    line 0, priority, stamp, id              queued jobs in the order of their claims
@@ -32,6 +33,7 @@ type Bucket uint8
 const (
 	Job Bucket = iota
 	Body
+	Args
 	Tail
 	State
 	Line
@@ -43,7 +45,7 @@ const (
 )
 
 var bucketNames = [NumBuckets]string{
-	"job", "body", "tail", "state", "line", "due", "label", "tally", "record",
+	"job", "body", "args", "tail", "state", "line", "due", "label", "tally", "record",
 }
 
 func (b Bucket) String() string { return bucketNames[b] }

@@ -114,6 +114,7 @@ func shuffle(t *rapid.T, job *jobs.Job, all bool) {
 	job.Definition = pick(t, "definition", "", "d")
 	job.Parent = jobs.ID(rapid.IntRange(0, 2).Draw(t, "parent"))
 	job.Args = make([]byte, rapid.SampledFrom([]int{1, 600}).Draw(t, "size of args"))
+	job.Title = strings.Repeat("t", rapid.SampledFrom([]int{0, 500, 600}).Draw(t, "size of title"))
 	job.Priority = rapid.IntRange(-1, 1).Draw(t, "priority")
 	job.CreatedAt = time.Unix(rapid.Int64Range(1, 9).Draw(t, "created at"), 0).UTC()
 }

@@ -64,9 +64,9 @@ func (tx *Tx) insert(job *jobs.Job) error {
 			return err
 		}
 	}
-	start = len(tx.key2)
-	tx.key2 = appendBody(tx.key2, job)
-	if err := tx.setBody(id, &h, tx.key2[start:]); err != nil {
+	body, flags := splitBody(tx.key2, job)
+	tx.key2 = append(tx.key2, body...) // where it is, unless that has grown
+	if err := tx.setBody(id, &h, job, body, flags); err != nil {
 		return err
 	}
 	tx.value = h.appendTo(tx.value[:0])
@@ -183,25 +183,33 @@ func (tx *Tx) edit(id jobs.ID, h *header, job *jobs.Job) error {
 			}
 		}
 	}
-	apart := len(h.body) == 0
-	if err := tx.setBody(id, h, appendBody(nil, job)); err != nil {
-		return err
-	}
-	if apart && len(h.body) > 0 {
-		return tx.delete(Body, tx.key)
-	}
-	return nil
+	body, flags := splitBody(nil, job)
+	return tx.setBody(id, h, job, body, flags)
 }
 
-// setBody puts a body where it belongs: into h, or apart.
-func (tx *Tx) setBody(id jobs.ID, h *header, body []byte) error {
+// setBody puts a body where it belongs: into h, or apart. Parts that were apart and are not any more
+// are removed.
+func (tx *Tx) setBody(id jobs.ID, h *header, job *jobs.Job, body []byte, flags byte) error {
+	before := h.flags
+	h.flags, h.body = before&^flagsApart|flags, body
 	tx.key = appendID(tx.key[:0], id)
-	if len(body) <= maxInline {
-		h.body = body
-		return nil
+	if flags&flagBody != 0 {
+		h.body = nil
+		if err := tx.put(Body, tx.key, body); err != nil {
+			return err
+		}
+	} else if before&flagBody != 0 {
+		if err := tx.delete(Body, tx.key); err != nil {
+			return err
+		}
 	}
-	h.body = nil
-	return tx.put(Body, tx.key, body)
+	if flags&flagArgs != 0 {
+		return tx.put(Args, tx.key, job.Args)
+	}
+	if before&flagArgs != 0 {
+		return tx.delete(Args, tx.key)
+	}
+	return nil
 }
 
 // storedLabels fills tx.labels with the keys under which a stored job stands in the label indexes.
@@ -277,13 +285,8 @@ func (tx *Tx) Remove(id jobs.ID) error {
 		}
 	}
 	tx.key = appendID(tx.key[:0], id)
-	if h.flags&flagTail != 0 {
-		if err := tx.delete(Tail, tx.key); err != nil {
-			return err
-		}
-	}
-	if len(h.body) == 0 {
-		if err := tx.delete(Body, tx.key); err != nil {
+	for _, part := range h.parts() {
+		if err := tx.delete(part, tx.key); err != nil {
 			return err
 		}
 	}

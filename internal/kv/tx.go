@@ -153,18 +153,24 @@ func (tx *Tx) header(id jobs.ID, h *header) error {
 
 // body reads the body of a job into job, if lean without arguments that are apart.
 func (tx *Tx) body(id jobs.ID, h *header, job *jobs.Job, lean bool) error {
+	tx.key = appendID(tx.key[:0], id)
 	data := h.body
-	if len(data) > 0 {
-		lean = false // they are small
-	} else {
-		tx.key = appendID(tx.key[:0], id)
+	if h.flags&flagBody != 0 {
 		if data = tx.b.Get(Body, tx.key); data == nil {
 			return corrupt(id, Body, errMissing)
 		}
 	}
-	if err := decodeBody(data, job, lean); err != nil {
+	if err := decodeBody(data, job); err != nil {
 		return corrupt(id, Body, err)
 	}
+	if lean || h.flags&flagArgs == 0 {
+		return nil
+	}
+	args := tx.b.Get(Args, tx.key)
+	if len(args) == 0 {
+		return corrupt(id, Args, errMissing)
+	}
+	job.Args = append([]byte(nil), args...)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/embedjobs/jobs"
@@ -89,11 +90,8 @@ func (v *verifier) jobs() error {
 			v.expect(Label, tx.labels.at(i), id)
 		}
 		v.entries[Job]++
-		if len(h.body) == 0 {
-			v.entries[Body]++
-		}
-		if h.flags&flagTail != 0 {
-			v.entries[Tail]++
+		for _, part := range h.parts() {
+			v.entries[part]++
 		}
 		one := count{first: h.created, last: h.updated}
 		one.by[h.state] = 1
@@ -150,16 +148,16 @@ func (v *verifier) eachEntry(b Bucket, fn func(key []byte)) error {
 	})
 }
 
-// parts checks that no body and no tail belongs to no header.
+// parts checks that each part of a job belongs to a header that knows of it.
 func (v *verifier) parts() error {
-	for _, b := range [...]Bucket{Body, Tail} {
+	for _, b := range [...]Bucket{Body, Args, Tail} {
 		n := int64(0)
 		err := v.each(b, func(key, _ []byte) {
 			n++
 			var h header
 			if err := v.tx.header(idOf(key), &h); err != nil {
 				v.report("%s without a job: %w", b, err)
-			} else if b == Tail && h.flags&flagTail == 0 || b == Body && len(h.body) > 0 {
+			} else if !slices.Contains(h.parts(), b) {
 				v.report("job %d: it has a %s that its header does not know of", idOf(key), b)
 			}
 		})

@@ -28,6 +28,8 @@ func TestVerify(t *testing.T) {
 		{"a missing body", "body", "job 1: corrupt body: it is missing", func(b *bbolt.Bucket) error { return b.Delete(id) }},
 		{"a corrupt body", "body", "job 1: corrupt body", func(b *bbolt.Bucket) error { return b.Put(id, []byte{1, 2, 200}) }},
 		{"a body too many", "body", "body without a job", func(b *bbolt.Bucket) error { return b.Put(append(id, 1), []byte{1}) }},
+		{"missing arguments", "args", "job 1: corrupt args: it is missing", func(b *bbolt.Bucket) error { return b.Delete(id) }},
+		{"arguments too many", "args", "args without a job", func(b *bbolt.Bucket) error { return b.Put(append(id, 1), []byte{1}) }},
 		{"a missing tail", "tail", "job 1: corrupt tail: it is missing", func(b *bbolt.Bucket) error { return b.Delete(id) }},
 		{"a tail too many", "tail", "tail without a job", func(b *bbolt.Bucket) error { return b.Put(append(id, 1), []byte{1}) }},
 		{"a missing entry", "line", "missing in the line index", func(b *bbolt.Bucket) error { k, _ := b.Cursor().First(); return b.Delete(k) }},
@@ -56,7 +58,7 @@ func TestVerify(t *testing.T) {
 			err = s.Update(t.Context(), func(tx jobs.Tx) error {
 				return tx.Save(&jobs.Job{
 					Task: "task", Queue: "q", Line: "q", State: jobs.Queued, Message: "tail", Group: "g",
-					Args: make([]byte, 1000), // so that the body is apart
+					Title: strings.Repeat("x", 1000), Args: make([]byte, 1000), // so that the body and these are apart
 				})
 			})
 			if err != nil {
