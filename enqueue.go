@@ -7,7 +7,8 @@ import (
 )
 
 // Enqueue makes jobs of requests, all of them or, when it returns an error, none. The jobs are
-// durable then. A request that is [Unique] may give the job that stands already.
+// durable then. A job for which a worker is free is running when it is returned. A request that is
+// [Unique] may give the job that stands already.
 func (r *Runner) Enqueue(ctx context.Context, reqs ...Request) ([]*Job, error) {
 	e := r.enqueuings.Get().(*enqueuing)
 	defer e.free()

@@ -210,9 +210,11 @@ func (r *Runner) changed(changes []Change) {
 		if !c.Cancelling && len(r.early) > 0 {
 			delete(r.early, c.ID)
 		}
-		if q := r.queues[c.Queue]; c.From == Running && q != nil && q.GroupLimit > 0 { // its group has room
-			q.look()
-			wake = wake || r.active && q.room() > 0
+		if c.From == Running {
+			if q := r.queues[c.Queue]; q != nil && q.GroupLimit > 0 { // its group has room
+				q.look()
+				wake = wake || r.active && q.room() > 0
+			}
 		}
 		switch {
 		case c.State == Queued:
@@ -230,7 +232,7 @@ func (r *Runner) changed(changes []Change) {
 			} else {
 				r.early[c.ID] = true
 			}
-		case c.State.Final() && (r.pruneAt.IsZero() || r.pruneAt.Equal(never)):
+		case (r.pruneAt.IsZero() || r.pruneAt.Equal(never)) && c.State.Final():
 			r.pruneAt, wake = time.Now().Add(pruneEvery), true
 		}
 		if len(r.watchers) > 0 {

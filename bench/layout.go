@@ -21,7 +21,7 @@ import (
 // once for each commit, because that is what a store that collects them can do.
 type layout struct {
 	insert, claim, finish step
-	start                 step // insert and claim in one, of a job for which a worker is free
+	start                 step       // insert and claim in one, of a job for which a worker is free
 	buckets               [][][]byte // names, from the top-level bucket down
 	shared                int        // number of keys that are written once for each commit
 }

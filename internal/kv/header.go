@@ -41,8 +41,8 @@ const (
 	flagTail
 	flagAwaited
 	flagJoining
-	flagBody // the body is apart
-	flagArgs // the arguments are apart
+	flagBody   // the body is apart
+	flagArgs   // the arguments are apart
 	flagsKnown = flagCancelling | flagPartial | flagTail | flagAwaited | flagJoining | flagsApart
 	flagsApart = flagBody | flagArgs
 )
