@@ -129,6 +129,7 @@ func (e *enqueuing) claim(q *queue) *claim {
 // nevertheless.
 func (e *enqueuing) commit(ctx context.Context) (again bool, err error) {
 	r := e.runner
+	e.again = false
 	err = r.update(ctx, e.update)
 	for i := range e.claims {
 		c := &e.claims[i]

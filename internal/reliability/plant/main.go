@@ -57,7 +57,6 @@ var bugs = []bug{
 	{"a time of a schedule made twice", "schedules.go", "Last: now.UTC(), Skipped", "Last: seen.Last, Skipped"},
 	{"a schedule that nobody finds", "schedules.go", "	return tx.SetRecord(spaceDue, dueKey(s.Next, id), []byte{})", "	return nil"},
 	{"a job that came during a claim forgotten", "attempt.go", "q.atMost(q.arrivals - c.arrivals)", "q.atMost(0)"},
-	{"a suspect that stays in line forgotten", "claim.go", "c.emptied = !c.more && !c.passed", "c.emptied = !c.more"},
 	{"a new job that starts despite a limit of groups", "enqueue.go", " && q.GroupLimit == 0 && !q.held", ""},
 	{"a new job that starts and was never queued", "enqueue.go", "	if err := r.entered(tx, job, \"\"); err != nil {\n		return err\n	}\n", ""},
 	{"a retried job keeps its end", "change.go", "job.FinishedAt, job.Result = time.Time{}, nil", "job.Result = nil"},
