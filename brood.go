@@ -302,7 +302,7 @@ func (r *Runner) childrenEnded(tx Tx, parent *Job, c *ChildCounts, now time.Time
 // childrenOf returns the children of a job that are in a state, in the order of their IDs.
 func childrenOf(tx Tx, parent *Job, states ...State) iter.Seq2[*Job, error] {
 	return func(yield func(*Job, error) bool) {
-		for child, err := range tx.Jobs(Query{Parent: parent.ID, States: states, Order: Oldest}) {
+		for child, err := range tx.Jobs(Query{Parent: parent.ID, States: states, Order: Oldest, Lean: true}) {
 			if err == nil && child.ParentClaim != parent.Brood {
 				continue
 			}

@@ -48,14 +48,7 @@ func (a *attempt) fetchArgs() error {
 	if a.claimed.Args != nil {
 		return nil
 	}
-	var args json.RawMessage
-	err := a.runner.store.View(a.runner.base, func(tx Tx) error {
-		job, err := tx.Job(a.id)
-		if err == nil {
-			args = job.Args
-		}
-		return err
-	})
+	args, err := a.runner.storedArgs(a.runner.base, a.id)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.claimed.Args = args // a.job is the same one, or a copy of it

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -253,7 +254,7 @@ func (r *Runner) each(ctx context.Context, q Query, suits func(State) bool, fn f
 		return invalidf("States", "nothing can be done with jobs in state %v", q.States)
 	}
 	rest := q.Limit
-	q.States = states // from the newest down, so that new ones do not count
+	q.States, q.Lean = states, true // from the newest down, so that new ones do not count
 	for {
 		q.Limit = bulk
 		if rest > 0 {
@@ -287,12 +288,33 @@ func (r *Runner) clean(ctx context.Context, job *Job) error {
 	if job.State == Running {
 		return fmt.Errorf("%w: %v runs; cancel it first", ErrState, job)
 	}
-	if t := r.registry.lookup(job.Task); t != nil && t.Cleanup != nil {
-		if err := t.Cleanup(ctx, job.Clone()); err != nil {
-			return fmt.Errorf("jobs: cleanup of %v: %w", job, err)
+	t := r.registry.lookup(job.Task)
+	if t == nil || t.Cleanup == nil {
+		return nil
+	}
+	c := job.Clone()
+	if c.Args == nil {
+		var err error
+		if c.Args, err = r.storedArgs(ctx, job.ID); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
 		}
 	}
+	if err := t.Cleanup(ctx, c); err != nil {
+		return fmt.Errorf("jobs: cleanup of %v: %w", job, err)
+	}
 	return nil
+}
+
+// storedArgs returns the arguments of a job that was read without them, see Query.Lean.
+func (r *Runner) storedArgs(ctx context.Context, id ID) (args json.RawMessage, err error) {
+	err = r.store.View(ctx, func(tx Tx) error {
+		job, err := tx.Job(id)
+		if err == nil {
+			args = job.Args
+		}
+		return err
+	})
+	return args, err
 }
 
 // removeAll removes jobs in one transaction and returns how many. Those that are gone or have

@@ -368,7 +368,7 @@ func (r *Runner) limits(tx Tx, settings *Queue, held bool, c *claim) (map[string
 		return nil, nil
 	}
 	running := make(map[string]int)
-	for job, err := range tx.Jobs(Query{States: []State{Running}, Queue: settings.Name}) {
+	for job, err := range tx.Jobs(Query{States: []State{Running}, Queue: settings.Name, Lean: true}) {
 		if err != nil {
 			return nil, err
 		}
@@ -419,7 +419,7 @@ func unhold(tx Tx, queue, group string, n int) (int, error) {
 	if n <= 0 {
 		return 0, nil
 	}
-	back, err := collect(tx.Jobs(Query{Order: InLine, Line: heldLine(queue, group), Limit: n}))
+	back, err := collect(tx.Jobs(Query{Order: InLine, Line: heldLine(queue, group), Limit: n, Lean: true}))
 	if err != nil {
 		return 0, err
 	}
@@ -438,7 +438,7 @@ func unhold(tx Tx, queue, group string, n int) (int, error) {
 // promote queues the jobs that are due, and returns when the next one is.
 func (r *Runner) promote(tx Tx, now time.Time) (next time.Time, err error) {
 	var due []*Job
-	for job, err := range tx.Jobs(Query{Order: Due, Limit: maxRound}) {
+	for job, err := range tx.Jobs(Query{Order: Due, Limit: maxRound, Lean: true}) {
 		if err != nil {
 			return next, err
 		}

@@ -277,7 +277,7 @@ func (r *Runner) tellDependents(tx Tx, job *Job, now time.Time, moved func(*Job,
 	if !job.State.Final() {
 		states = append(states, Skipped)
 	}
-	dependents, err := collect(tx.Jobs(Query{DependsOn: job.ID, States: states, Order: Oldest}))
+	dependents, err := collect(tx.Jobs(Query{DependsOn: job.ID, States: states, Order: Oldest, Lean: true}))
 	if err != nil {
 		return err
 	}

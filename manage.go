@@ -199,6 +199,7 @@ func (r *Runner) Count(ctx context.Context, q Query) (n int64, err error) {
 		return 0, err
 	}
 	by, within, ok := q.tallied()
+	q.Lean = true
 	err = r.store.View(ctx, func(tx Tx) error {
 		if !ok {
 			for _, err := range tx.Jobs(q) {

@@ -111,7 +111,7 @@ func firstInLine(tx Tx, queue string) (*Job, error) {
 		lines = append(lines, heldLine(queue, rec.Key[len(queue)+1:]))
 	}
 	for _, line := range lines {
-		for job, err := range tx.Jobs(Query{Order: InLine, Line: line, Limit: 1}) {
+		for job, err := range tx.Jobs(Query{Order: InLine, Line: line, Limit: 1, Lean: true}) {
 			return job, err
 		}
 	}

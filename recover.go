@@ -15,7 +15,7 @@ func (r *Runner) recover(ctx context.Context) (queues []string, err error) {
 			return err
 		}
 		var orphans []*Job
-		for job, err := range tx.Jobs(Query{States: []State{Running}, Order: Oldest}) {
+		for job, err := range tx.Jobs(Query{States: []State{Running}, Order: Oldest, Lean: true}) {
 			if err != nil {
 				return err
 			}

@@ -108,7 +108,7 @@ func (r *Runner) prune(ctx context.Context) (n int, next time.Time, err error) {
 // was made. Only jobs that were made before end can have ended before it, and IDs are in the order
 // of creation, so it looks at no more than those.
 func (r *Runner) pruneState(ctx context.Context, state State, end time.Time) (n int, oldest time.Time, err error) {
-	q := Query{States: []State{state}, Order: Oldest, Limit: bulk}
+	q := Query{States: []State{state}, Order: Oldest, Limit: bulk, Lean: true}
 	for {
 		var all []*Job
 		keep := make(map[ID]bool)
@@ -220,7 +220,7 @@ func needed(tx Tx, job *Job) (bool, error) {
 		}
 	}
 	if job.Awaited {
-		for _, err := range tx.Jobs(Query{DependsOn: job.ID, States: activeStates(), Limit: 1}) {
+		for _, err := range tx.Jobs(Query{DependsOn: job.ID, States: activeStates(), Limit: 1, Lean: true}) {
 			return true, err
 		}
 	}

@@ -68,7 +68,7 @@ func countRun(tx Tx, job *Job, from, to State) error {
 
 // find looks for another job that stands in a state, when the latest one has left it.
 func (r *runs) find(tx Tx, definition string, state State, except ID) error {
-	for job, err := range tx.Jobs(Query{Definition: definition, States: []State{state}, Limit: 2}) {
+	for job, err := range tx.Jobs(Query{Definition: definition, States: []State{state}, Limit: 2, Lean: true}) {
 		if err != nil {
 			return err
 		}

@@ -265,7 +265,7 @@ func (r *Runner) carryOut(tx Tx, p *plan, def *Definition, state *ScheduleState)
 			state.Skipped++
 			return nil
 		}
-		active, err := collect(tx.Jobs(Query{Definition: def.ID, States: activeStates(), Limit: 1}))
+		active, err := collect(tx.Jobs(Query{Definition: def.ID, States: activeStates(), Limit: 1, Lean: true}))
 		if err != nil {
 			return err
 		}

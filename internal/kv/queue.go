@@ -19,7 +19,7 @@ type Call struct {
 	done <-chan struct{} // of its context
 	wake chan wake
 
-	// Guarded by queue.mu.
+	// Guarded by Queue.mu.
 	taken bool // a leader has it, or it leads
 	left  bool // its caller has gone, because its context was done
 
