@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -268,6 +269,9 @@ func (b *bare) group(r *run, commit func(n int) error) error {
 		case <-wake:
 		case <-finished:
 			return failed
+		}
+		if len(batch) > 1 {
+			runtime.Gosched() // those of the batch before come again, as in package bolt
 		}
 		mu.Lock()
 		batch, waiting = waiting, batch[:0]
