@@ -141,7 +141,7 @@ func (r *Runner) takeOn(a *attempt) {
 // only when the one that was called before has come: where handlers are quick, the first few workers
 // do everything, and the others need not be woken for a job each. It must be called with mu held.
 func (r *Runner) dispatch(q *queue) {
-	for r.active && len(q.ahead) > 0 && q.busy < q.Workers && !(q.calling && q.isBrisk()) {
+	for r.active && len(q.ahead) > 0 && q.busy < q.Workers && (!q.calling || !q.isBrisk()) {
 		q.calling = true
 		r.hire(q) <- q.take()
 	}

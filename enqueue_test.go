@@ -64,65 +64,69 @@ func TestRunner_Enqueue_StartsAtOnce(t *testing.T) {
 	})
 }
 
+// inTheWay has requests and the states in which Enqueue returns them.
+var inTheWay = map[string]struct {
+	queue jobs.Queue
+	reqs  []jobs.Request
+	want  []jobs.State
+}{
+	"one worker for two": {
+		jobs.Queue{Workers: 1},
+		[]jobs.Request{{}, {Priority: 1}},
+		[]jobs.State{jobs.Queued, jobs.Queued}, // as they were stored; then the second one was claimed
+	},
+	"two workers for two": {
+		jobs.Queue{Workers: 2},
+		[]jobs.Request{{}, {Priority: 1}},
+		[]jobs.State{jobs.Running, jobs.Running},
+	},
+	"a limit of groups": {
+		jobs.Queue{Workers: 2, GroupLimit: 1},
+		[]jobs.Request{{Group: "g"}, {Group: "g"}},
+		[]jobs.State{jobs.Queued, jobs.Queued},
+	},
+	"a pause": {
+		jobs.Queue{Workers: 2, Paused: true},
+		[]jobs.Request{{}},
+		[]jobs.State{jobs.Queued},
+	},
+	"a rate": {
+		jobs.Queue{Workers: 2, Rate: 1, Burst: 1},
+		[]jobs.Request{{}, {}},
+		[]jobs.State{jobs.Queued, jobs.Queued},
+	},
+	"large arguments": {
+		jobs.Queue{Workers: 2},
+		[]jobs.Request{{Args: json.RawMessage(`{"a":"` + strings.Repeat("x", 5000) + `"}`)}},
+		[]jobs.State{jobs.Queued},
+	},
+	"a time to come": {
+		jobs.Queue{Workers: 2},
+		[]jobs.Request{{RunAt: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}, {}},
+		[]jobs.State{jobs.Scheduled, jobs.Running},
+	},
+	"another job": {
+		jobs.Queue{Workers: 2},
+		[]jobs.Request{{After: []jobs.Dependency{{Name: "first"}}}, {Name: "first"}},
+		[]jobs.State{jobs.Waiting, jobs.Running},
+	},
+	"a key that is taken": {
+		jobs.Queue{Workers: 2},
+		[]jobs.Request{{Unique: jobs.Unique{Key: "k"}}, {Unique: jobs.Unique{Key: "k"}}},
+		[]jobs.State{jobs.Running, jobs.Running}, // the same job
+	},
+}
+
 // What stands in the way of a job sends it to the line.
 func TestRunner_Enqueue_StandsInLine(t *testing.T) {
-	for name, c := range map[string]struct {
-		queue jobs.Queue
-		reqs  []jobs.Request
-		want  []jobs.State
-	}{
-		"one worker for two": {
-			jobs.Queue{Workers: 1},
-			[]jobs.Request{{}, {Priority: 1}},
-			[]jobs.State{jobs.Queued, jobs.Queued}, // as they were stored; then the second one was claimed
-		},
-		"two workers for two": {
-			jobs.Queue{Workers: 2},
-			[]jobs.Request{{}, {Priority: 1}},
-			[]jobs.State{jobs.Running, jobs.Running},
-		},
-		"a limit of groups": {
-			jobs.Queue{Workers: 2, GroupLimit: 1},
-			[]jobs.Request{{Group: "g"}, {Group: "g"}},
-			[]jobs.State{jobs.Queued, jobs.Queued},
-		},
-		"a pause": {
-			jobs.Queue{Workers: 2, Paused: true},
-			[]jobs.Request{{}},
-			[]jobs.State{jobs.Queued},
-		},
-		"a rate": {
-			jobs.Queue{Workers: 2, Rate: 1, Burst: 1},
-			[]jobs.Request{{}, {}},
-			[]jobs.State{jobs.Queued, jobs.Queued},
-		},
-		"large arguments": {
-			jobs.Queue{Workers: 2},
-			[]jobs.Request{{Args: json.RawMessage(`{"a":"` + strings.Repeat("x", 5000) + `"}`)}},
-			[]jobs.State{jobs.Queued},
-		},
-		"a time to come": {
-			jobs.Queue{Workers: 2},
-			[]jobs.Request{{RunAt: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}, {}},
-			[]jobs.State{jobs.Scheduled, jobs.Running},
-		},
-		"another job": {
-			jobs.Queue{Workers: 2},
-			[]jobs.Request{{After: []jobs.Dependency{{Name: "first"}}}, {Name: "first"}},
-			[]jobs.State{jobs.Waiting, jobs.Running},
-		},
-		"a key that is taken": {
-			jobs.Queue{Workers: 2},
-			[]jobs.Request{{Unique: jobs.Unique{Key: "k"}}, {Unique: jobs.Unique{Key: "k"}}},
-			[]jobs.State{jobs.Running, jobs.Running}, // the same job
-		},
-	} {
+	for name, c := range inTheWay {
 		t.Run(name, func(t *testing.T) {
 			onBoth(t, func(e env) {
 				t, store := e.t, e.store
 				proceed := make(chan struct{})
-				c.queue.Name = jobs.DefaultQueue
-				r := run(t, store, registry("task", func(context.Context) error { <-proceed; return nil }), &jobs.Options{Queues: []jobs.Queue{c.queue}})
+				queue := c.queue
+				queue.Name = jobs.DefaultQueue
+				r := run(t, store, registry("task", func(context.Context) error { <-proceed; return nil }), &jobs.Options{Queues: []jobs.Queue{queue}})
 				time.Sleep(time.Minute)
 				reqs := slices.Clone(c.reqs)
 				for i := range reqs {

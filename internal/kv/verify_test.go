@@ -56,10 +56,8 @@ func TestVerify(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = s.Update(t.Context(), func(tx jobs.Tx) error {
-				return tx.Save(&jobs.Job{
-					Task: "task", Queue: "q", Line: "q", State: jobs.Queued, Message: "tail", Group: "g",
-					Title: strings.Repeat("x", 1000), Args: make([]byte, 1000), // so that the body and these are apart
-				})
+				large := make([]byte, 1000) // so that the body and the arguments are apart
+				return tx.Save(&jobs.Job{Task: "task", Queue: "q", Line: "q", State: jobs.Queued, Message: "tail", Group: "g", Title: string(large), Args: large})
 			})
 			if err != nil {
 				t.Fatal(err)
