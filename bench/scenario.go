@@ -148,7 +148,7 @@ func special() []scenario {
 		drained("args-100k", "the same, arguments of 100 kB, which are copied for each handler; transitions are the processor time of its claim and its end", 100_000),
 		ours(Case{Scenario: "progress", Kind: kindProgress, Workers: 16, Jobs: 64, Batch: 500_000}, "updates of progress trees by 16 handlers at once", 3),
 		ours(Case{Scenario: "log", Kind: kindLogs, Workers: 16, Jobs: 64, Batch: 10_000}, "log records of 16 handlers at once, until they are stored", 3),
-		ours(Case{Scenario: "log-slow", Kind: kindLogs, Workers: 1, Jobs: 1, Batch: 1 << 30, Time: 4 * time.Second}, "log records of one handler", 1).delayed(400 * time.Millisecond),
+		ours(Case{Scenario: "log-slow", Kind: kindLogs, Workers: 1, Jobs: 1, Batch: 1 << 30, Time: 4 * time.Second}, "log records of one handler", 3).delayed(400 * time.Millisecond),
 		ours(Case{Scenario: "tracker", Kind: kindTracker, Workers: 1, Batch: manyUpdates}, "Tracker.Add", 3),
 		ours(Case{Scenario: "size-finished", Kind: kindSize, Finished: million}, "the file after a million jobs have ended", 1),
 		ours(Case{Scenario: "size-pruned", Kind: kindSize, Finished: million, Pruned: true}, "the file after these were pruned", 1),

@@ -55,7 +55,7 @@ func work(path string, pace time.Duration) error {
 		return err
 	}
 	var reg jobs.Registry
-	tasks := jobstest.RegisterTasks(&reg)
+	m := register(&reg)
 	r, err := jobs.NewRunner(store, &reg, &jobs.Options{
 		Workers: 16, Logger: slog.New(slog.DiscardHandler), KeepEvents: keep,
 		Keep: map[jobs.State]time.Duration{jobs.Succeeded: keep, jobs.Failed: keep, jobs.Cancelled: keep, jobs.Skipped: keep},
@@ -64,7 +64,12 @@ func work(path string, pace time.Duration) error {
 		return err
 	}
 	ctx := context.Background()
-	go load(ctx, r, tasks, pace)
+	if _, err := r.Definitions().Sync(ctx, jobs.CodeWins, jobs.Definition{
+		ID: "tick", Request: m.Log.Request(jobstest.LogArgs{Message: "tick"}), Schedule: jobs.Schedule{Every: time.Second},
+	}); err != nil {
+		return err
+	}
+	go m.load(ctx, r, pace)
 	go func() {
 		for tick := range time.Tick(time.Second) {
 			if _, err := r.Prune(ctx); err != nil {
@@ -81,32 +86,85 @@ func work(path string, pace time.Duration) error {
 	return r.Run(ctx)
 }
 
-// load enqueues a mix of everything, a job at each tick.
-func load(ctx context.Context, r *jobs.Runner, tasks *jobstest.Tasks, pace time.Duration) {
+// A mix is what the load is made of.
+type mix struct {
+	*jobstest.Tasks
+	family *jobs.TaskOf[familyArgs, struct{}]
+}
+
+type familyArgs struct {
+	Children int `json:"children"`
+}
+
+func register(reg *jobs.Registry) *mix {
+	m := &mix{Tasks: jobstest.RegisterTasks(reg)}
+	m.family = jobs.Register(reg, jobs.Task{Name: "soak.family", ChildPolicy: jobs.NeedEnd}, func(ctx context.Context, args familyArgs) (struct{}, error) {
+		reqs := make([]jobs.Request, args.Children)
+		for i := range reqs {
+			reqs[i] = m.one()
+		}
+		return struct{}{}, jobs.Spawn(ctx, reqs...)
+	})
+	return m
+}
+
+// one returns a request for a job that waits for no other.
+func (m *mix) one() jobs.Request {
+	switch rand.IntN(7) {
+	case 0:
+		return m.Log.Request(jobstest.LogArgs{})
+	case 1:
+		return m.Sleep.Request(jobstest.SleepArgs{For: time.Duration(rand.IntN(40)) * time.Millisecond})
+	case 2:
+		return m.FailOnce.Request(struct{}{})
+	case 3:
+		return m.Skip.Request(jobstest.SkipArgs{})
+	case 4:
+		return m.Fail.Request(jobstest.FailArgs{})
+	case 5:
+		return m.Progress.Request(jobstest.ProgressArgs{Branches: map[string]int{"a/b": 10, "c": 5}})
+	}
+	return m.Echo.Request(map[string]any{"text": strings.Repeat("x", rand.IntN(2000))})
+}
+
+// some returns requests for one call of Enqueue: mostly for a single job, else for many, for one that
+// comes after another, or for a family.
+func (m *mix) some() []jobs.Request {
+	first := m.one()
+	first.Group = fmt.Sprint(rand.IntN(5))
+	switch rand.IntN(40) {
+	case 0:
+		many := make([]jobs.Request, 50)
+		for i := range many {
+			many[i] = m.one()
+		}
+		return many
+	case 1, 2:
+		first.Name = "first"
+		second := m.one()
+		second.After = []jobs.Dependency{{Name: "first", Need: []jobs.Need{jobs.NeedSuccess, jobs.NeedEnd}[rand.IntN(2)]}}
+		return []jobs.Request{first, second}
+	case 3, 4:
+		return []jobs.Request{m.family.Request(familyArgs{Children: rand.IntN(5)})}
+	case 5, 6, 7, 8:
+		first.RunAt = time.Now().Add(time.Second)
+	case 9, 10, 11, 12:
+		first.Unique.Key = fmt.Sprint(rand.IntN(20))
+	}
+	return []jobs.Request{first}
+}
+
+// load enqueues a mix of everything at each tick.
+func (m *mix) load(ctx context.Context, r *jobs.Runner, pace time.Duration) {
 	for range time.Tick(pace) {
-		reqs := []jobs.Request{
-			tasks.Echo.Request(map[string]any{"text": strings.Repeat("x", rand.IntN(2000))}),
-			tasks.Log.Request(jobstest.LogArgs{}),
-			tasks.Sleep.Request(jobstest.SleepArgs{For: time.Duration(rand.IntN(40)) * time.Millisecond}),
-			tasks.FailOnce.Request(struct{}{}),
-			tasks.Skip.Request(jobstest.SkipArgs{}),
-			tasks.Fail.Request(jobstest.FailArgs{}),
-			tasks.Progress.Request(jobstest.ProgressArgs{Branches: map[string]int{"a/b": 10, "c": 5}}),
-		}
-		req := reqs[rand.IntN(len(reqs))]
-		req.Group = fmt.Sprint(rand.IntN(5))
-		switch rand.IntN(10) {
-		case 0:
-			req.RunAt = time.Now().Add(time.Second)
-		case 1:
-			req.Unique.Key = fmt.Sprint(rand.IntN(20))
-		}
-		all, err := r.Enqueue(ctx, req)
+		all, err := r.Enqueue(ctx, m.some()...)
 		if err != nil {
 			fmt.Println("error", err)
 			continue
 		}
-		fmt.Println("enqueued", all[0].ID)
+		for _, job := range all {
+			fmt.Println("enqueued", job.ID)
+		}
 		if rand.IntN(20) == 0 {
 			if _, err := r.Cancel(ctx, all[0].ID, "enough"); err != nil && !errors.Is(err, jobs.ErrState) {
 				fmt.Println("error", err)
