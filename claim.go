@@ -65,8 +65,7 @@ func (r *Runner) move(tx Tx, job *Job, to State, now time.Time) error {
 	return r.spread(tx, job, from, now)
 }
 
-// shift is the part of move that concerns the job itself. It is the only place where a job changes its
-// state.
+// shift is the part of move that concerns the job itself.
 func (r *Runner) shift(tx Tx, job *Job, to State, now time.Time) error {
 	from := job.State
 	if err := enter(tx, job, to, now); err != nil {
@@ -78,7 +77,8 @@ func (r *Runner) shift(tx Tx, job *Job, to State, now time.Time) error {
 	return r.entered(tx, job, from)
 }
 
-// enter is what happens to a job before it is saved in its next state.
+// enter is what happens to a job before it is saved in its next state. It is the only place where a job
+// changes its state.
 func enter(tx Tx, job *Job, to State, now time.Time) error {
 	from := job.State
 	if !from.CanBecome(to) {
@@ -159,6 +159,7 @@ func recordID(tx Tx, space, key string) (ID, error) {
 	return ID(toNumber(data)), err
 }
 
+// reset undoes what the transaction has set when it ran before.
 func (c *claim) reset() {
 	c.jobs, c.left = c.jobs[:0], c.left[:0]
 	c.direct, c.more, c.passed, c.emptied = false, false, false, false

@@ -250,7 +250,7 @@ func (r *Runner) start(tx Tx, c *claim, job *Job, now time.Time) error {
 	if err := tx.Save(job); err != nil {
 		return err
 	}
-	job.State = Queued
+	job.State = Queued // once more, for what is told of each step
 	if err := r.entered(tx, job, ""); err != nil {
 		return err
 	}

@@ -50,8 +50,10 @@ func (r *Runner) pass(ctx context.Context) error {
 			continue
 		}
 		err := r.update(r.base, func(tx Tx) error { return r.write(tx, w) })
-		for _, c := range w.claims {
-			c.attempts = r.attempts(c)
+		if err == nil {
+			for _, c := range w.claims {
+				c.attempts = r.attempts(c)
+			}
 		}
 		r.mu.Lock()
 		if err != nil {

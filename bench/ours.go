@@ -7,9 +7,6 @@ import (
 	"log/slog"
 	"runtime"
 	"sync/atomic"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/embedjobs/jobs"
 	"github.com/embedjobs/jobs/bolt"
@@ -53,15 +50,6 @@ func (t *timed) Update(ctx context.Context, fn func(jobs.Tx) error) error {
 	before := threadTime()
 	defer func() { t.spent.Add(int64(threadTime() - before)) }()
 	return t.Store.Update(ctx, fn)
-}
-
-// threadTime returns the processor time that the calling thread has used.
-func threadTime() time.Duration {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
-		panic(err) // cannot be
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func openMemory(_ context.Context, s settings) (system, error) {

@@ -114,7 +114,7 @@ func (r *run) measure(ctx context.Context) ([]Value, error) {
 			return nil, errors.New("no job was done in time")
 		}
 		r.value("", jobsPerSecond, float64(r.done.Load())/r.ended.Sub(r.began).Seconds())
-		if r.Raw { // a claim and an end, in commits of many
+		if r.spent.Load() > 0 { // on a claim and an end of each job, in commits of many
 			r.value("transitions", "µs CPU", float64(r.spent.Load())/1e3/float64(r.done.Load()))
 		}
 	case kindLatency:
