@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -131,6 +132,9 @@ func (e *enqueuing) commit(ctx context.Context) (again bool, err error) {
 	r := e.runner
 	e.again = false
 	err = r.update(ctx, e.update)
+	if err != nil && errors.Is(err, context.Cause(ctx)) {
+		e.forget() // nothing was stored, though the transaction may have run beside others
+	}
 	for i := range e.claims {
 		c := &e.claims[i]
 		if err == nil {
@@ -157,6 +161,11 @@ func (e *enqueuing) write(tx Tx) (err error) {
 	r := e.runner
 	now := time.Now()
 	e.again = false
+	defer func() {
+		if err != nil {
+			e.forget() // the next job that is stored has the ID of the first one here
+		}
+	}()
 	for i := range e.claims {
 		c := &e.claims[i]
 		if c.direct, err = r.direct(tx, c); err != nil {
@@ -179,6 +188,13 @@ func (e *enqueuing) write(tx Tx) (err error) {
 		}
 	}
 	return nil
+}
+
+// forget is for when the transaction has left no trace.
+func (e *enqueuing) forget() {
+	for i := range e.claims {
+		e.claims[i].reset()
+	}
 }
 
 // insertAll stores prepared requests. The jobs it returns are those that Enqueue returns. Those for

@@ -182,3 +182,31 @@ func TestRunner_Enqueue_PassesNobody(t *testing.T) {
 		}
 	})
 }
+
+// A call that fails leaves no trace, also of jobs that it had started: their IDs are those of the next.
+func TestRunner_Enqueue_FailsAfterAStart(t *testing.T) {
+	onBoth(t, func(e env) {
+		t, store := e.t, e.store
+		calls := make(map[jobs.ID]int)
+		r := run(t, store, registry("task", func(ctx context.Context) error {
+			calls[jobs.Current(ctx).ID]++ // by the one worker
+			time.Sleep(time.Second)
+			return nil
+		}), &jobs.Options{Workers: 2})
+		synctest.Wait()
+		const n = 50
+		for range n {
+			_, err := r.Enqueue(t.Context(), jobs.Request{Task: "task"},
+				jobs.Request{Task: "task", After: []jobs.Dependency{{Job: 1 << 40}}})
+			wantError(t, err, jobs.ErrInvalid)
+			job := enqueue(t, r, jobs.Request{Task: "task"})
+			wantState(t, end(t, r, job.ID), jobs.Succeeded)
+			if calls[job.ID] != 1 {
+				t.Errorf("job %d ran %d times", job.ID, calls[job.ID])
+			}
+		}
+		if len(calls) != n {
+			t.Errorf("%d jobs ran, want %d", len(calls), n)
+		}
+	})
+}

@@ -143,7 +143,14 @@ func (r *Runner) collect(now time.Time) *round {
 }
 
 // write is the transaction of a round. It may run more than once.
-func (r *Runner) write(tx Tx, w *round) error {
+func (r *Runner) write(tx Tx, w *round) (err error) {
+	defer func() {
+		if err != nil { // it leaves no trace
+			for _, c := range w.claims {
+				c.reset()
+			}
+		}
+	}()
 	for _, job := range w.doubtful {
 		if err := r.unclaim(tx, job, w.now); err != nil {
 			return err
@@ -165,7 +172,6 @@ func (r *Runner) write(tx Tx, w *round) error {
 		}
 	}
 	if w.due {
-		var err error
 		if w.dueAt, err = r.promote(tx, w.now); err != nil {
 			return err
 		}

@@ -59,6 +59,7 @@ var bugs = []bug{
 	{"a job that came during a claim forgotten", "attempt.go", "q.atMost(q.arrivals - c.arrivals)", "q.atMost(0)"},
 	{"a new job that starts despite a limit of groups", "enqueue.go", " && q.GroupLimit == 0 && !q.held", ""},
 	{"a new job that starts and was never queued", "enqueue.go", "	if err := r.entered(tx, job, \"\"); err != nil {\n		return err\n	}\n", ""},
+	{"a start remembered that was rolled back", "enqueue.go", "			e.forget() // the next", "			_ = e.forget // the next"},
 	{"a retried job keeps its end", "change.go", "job.FinishedAt, job.Result = time.Time{}, nil", "job.Result = nil"},
 }
 
