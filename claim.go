@@ -45,7 +45,6 @@ type claim struct {
 	jobs    []*Job
 	left    departures
 	more    bool // the line may have more
-	passed  bool // a suspect, which stays in line
 	emptied bool // the line has none now
 
 	attempts []*attempt // of the jobs, when the transaction has committed
@@ -162,7 +161,7 @@ func recordID(tx Tx, space, key string) (ID, error) {
 // reset undoes what the transaction has set when it ran before.
 func (c *claim) reset() {
 	c.jobs, c.left = c.jobs[:0], c.left[:0]
-	c.direct, c.more, c.passed, c.emptied = false, false, false, false
+	c.direct, c.more, c.emptied = false, false, false
 }
 
 // claim moves jobs from their line to running. It may run more than once.
@@ -190,7 +189,7 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	gone := 0 // from the line
+	gone, stays := 0, false // from and in the line
 	// Large arguments are read by the worker: it need not hold up a commit.
 	line := Query{Order: InLine, Line: settings.Name, Limit: n, Lean: true}
 	for passed := 0; passed < maxRound && len(c.jobs) < n; line.Limit = min(2*line.Limit, maxRound) {
@@ -205,7 +204,7 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 			suspicious := job.Crashes >= suspects
 			switch {
 			case suspicious && (c.suspect || c.inline):
-				c.passed = true // stays in line
+				stays = true // in line
 				continue
 			case settings.GroupLimit > 0 && job.Group != "" && groups[job.Group] >= settings.GroupLimit:
 				if err := hold(tx, job); err != nil {
@@ -228,7 +227,7 @@ func (r *Runner) claim(tx Tx, c *claim, now time.Time) error {
 		}
 		passed += len(candidates)
 		if len(candidates) < line.Limit && len(c.jobs) < n { // all were looked at
-			c.emptied = !c.more && !c.passed
+			c.emptied = !c.more && !stays
 			return r.advance(tx, c)
 		}
 	}

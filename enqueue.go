@@ -246,7 +246,7 @@ func (r *Runner) directly(claims []claim, job *Job, now time.Time) *claim {
 			continue
 		}
 		t := r.registry.lookup(job.Task)
-		if !c.direct || t == nil || t.handle == nil || job.Parent != 0 || !job.Deadline.IsZero() && !now.Before(job.Deadline) {
+		if !c.direct || t == nil || t.handle == nil || !job.Deadline.IsZero() && !now.Before(job.Deadline) {
 			return nil
 		}
 		return c

@@ -115,7 +115,6 @@ func learn(ctx context.Context, dir string, argBytes int) (_ *layout, err error)
 		return nil, err
 	}
 	observe(&l.finish, learnAfter+1)
-	before = dump(db)
 	if err := lib.insert(ctx, learnAfter+1, 1); err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func (p *plan) partial() bool {
 // allNotes returns what a reader has to know.
 func (p *plan) allNotes() []string {
 	notes := []string{
-		"ceiling: a bare bbolt loop that writes the keys and bytes that package bolt writes, learned from a real file, and does nothing else: the same options, the same callers, commits of the same size. " +
+		"ceiling: a bare bbolt loop that writes the keys and bytes that package bolt writes, learned from a real file, and does nothing else: the same options, the same callers. " +
 			fmt.Sprintf("Draining, a commit ends and claims as many jobs as the workers and a claim ahead of %d allow.", claimAhead),
 	}
 	known := versions()
