@@ -100,10 +100,17 @@ func child(path string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctx := context.Background()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	enqueuers := 4
 	if os.Getenv("JOBS_CHILD_ONLY_WORKS") != "" {
 		enqueuers = 0
+		go func() {
+			defer cancel()
+			if err := waitAll(ctx, r); err != nil {
+				say("error", err)
+			}
+		}()
 	}
 	for i := range enqueuers {
 		go func() {
@@ -134,6 +141,17 @@ func child(path string, out io.Writer) error {
 	return r.Run(ctx)
 }
 
+// waitAll returns when all jobs have ended.
+func waitAll(ctx context.Context, r *jobs.Runner) error {
+	page, err := r.List(ctx, jobs.Query{Limit: 1000}, "")
+	for _, job := range page.Jobs {
+		if err == nil {
+			_, err = r.Wait(ctx, job.ID)
+		}
+	}
+	return err
+}
+
 // A witness keeps what processes have said.
 type witness struct {
 	enqueued map[jobs.ID]string
@@ -142,8 +160,9 @@ type witness struct {
 	starts   int
 }
 
-// watch runs a child until it ends, and kills it after d.
-func (w *witness) watch(path string, d time.Duration, env ...string) error {
+// watch runs a child until it ends, and kills it d after it has begun, or has said that many
+// things; if that is -1, it ends by itself.
+func (w *witness) watch(path string, times int, d time.Duration, env ...string) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
@@ -158,17 +177,15 @@ func (w *witness) watch(path string, d time.Duration, env ...string) error {
 	if err := start(cmd); err != nil {
 		return err
 	}
-	begun := d.Milliseconds()%4 == 0 // otherwise the time is that since it has begun to work
 	kill := func() { _ = cmd.Process.Signal(syscall.SIGKILL) }
 	timer := time.AfterFunc(time.Minute, kill)
-	if begun {
+	defer timer.Stop()
+	if times == 0 {
 		timer.Reset(d)
 	}
-	defer timer.Stop()
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if !begun {
-			begun = true
+		if times--; times == 0 {
 			timer.Reset(d)
 		}
 		w.hear(strings.Fields(lines.Text()))
@@ -294,7 +311,11 @@ func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobs.db")
 	w := &witness{enqueued: make(map[jobs.ID]string), ended: make(map[jobs.ID]jobs.State)}
 	for i := range kills {
-		if err := w.watch(path, time.Duration(5+rng.IntN(150))*time.Millisecond); err != nil {
+		times, d := 40+rng.IntN(460), time.Duration(rng.IntN(20_000))*time.Microsecond
+		if i%4 == 0 {
+			times, d = 0, 5*d // it is killed while it opens the file, or has not done much
+		}
+		if err := w.watch(path, times, d); err != nil {
 			t.Fatal(err)
 		}
 		store := reopen(t, path)
@@ -368,7 +389,7 @@ func TestKill_culprit(t *testing.T) {
 		if err := store.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.watch(path, time.Second, "JOBS_CHILD_ONLY_WORKS=1"); err != nil {
+		if err := w.watch(path, -1, 0, "JOBS_CHILD_ONLY_WORKS=1"); err != nil {
 			t.Fatal(err)
 		}
 		store = reopen(t, path)

@@ -33,7 +33,7 @@ func TestShutdown(t *testing.T) {
 				t.Errorf("shutting down: %v", err)
 			}
 		})
-		if err := w.watch(path, 500*time.Millisecond); err != nil {
+		if err := w.watch(path, 0, 500*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 		cut.Stop()
@@ -66,7 +66,7 @@ func TestShutdown_creation(t *testing.T) {
 				t.Errorf("shutting down: %v", err)
 			}
 		})
-		if err := w.watch(path, 100*time.Millisecond); err != nil {
+		if err := w.watch(path, 0, 100*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 		cut.Stop()
