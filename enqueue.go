@@ -52,8 +52,8 @@ type enqueuing struct {
 	again bool
 }
 
-// maxFreed is the greatest number of requests for which memory is kept.
-const maxFreed = 1000
+// maxFreed is the greatest number of requests for which memory is kept. Room for a thousand is a little more.
+const maxFreed = 1 << 11
 
 func (e *enqueuing) free() {
 	clear(e.all)
