@@ -106,7 +106,7 @@ func TestLogger_Bounds(t *testing.T) {
 		})
 	})
 
-	t.Run("a store that does not get on blocks a handler for a quarter of a second at a time, and the log says what is missing", func(t *testing.T) {
+	t.Run("a store that does not get on blocks a handler for less than a quarter of a second at a time, and the log says what is missing", func(t *testing.T) {
 		onMemory(t, func(e env) {
 			t, store := e.t, e.store
 			s := &stuck{spy: spy{Store: store}}
@@ -128,7 +128,7 @@ func TestLogger_Bounds(t *testing.T) {
 			close(s.wait)
 			s.mu2.Unlock()
 			job = end(t, r, job.ID)
-			if took != 250*time.Millisecond {
+			if took == 0 || took >= 250*time.Millisecond {
 				t.Errorf("a record took %v", took)
 			}
 			all := readLog(t, r, job.ID, jobs.LogQuery{})

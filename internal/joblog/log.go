@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	maxEntry   = 8 << 10   // bytes of a message, and of its attributes
-	maxPending = 4 << 20   // bytes that wait to be stored before the handler has to wait
-	earlyFlush = 256 << 10 // bytes that wait before they are to be stored at once
-	maxBlock   = 250 * time.Millisecond
-	overhead   = 32 // of an entry, in bytes, besides its texts
+	maxEntry   = 8 << 10                // bytes of a message, and of its attributes
+	maxPending = 4 << 20                // bytes that wait to be stored before the handler has to wait
+	earlyFlush = 256 << 10              // bytes that wait before they are to be stored at once
+	maxBlock   = 200 * time.Millisecond // jobs.Logger promises 250, of which timer and scheduler need some
+	overhead   = 32                     // of an entry, in bytes, besides its texts
 )
 
 // A Config is what a log needs to know. Seq, Warnings and Errors are those of the attempts before.
