@@ -76,6 +76,7 @@ func (s *Store) commit(btx *bbolt.Tx, id int, tx *kv.Tx) (err error) {
 	if err := tx.Flush(); err != nil {
 		return err
 	}
+	tx.ReadAhead()
 	told = s.deliveries.announce(id, tx.Changes())
 	if err := btx.Commit(); err != nil {
 		s.doubt()

@@ -15,7 +15,8 @@ type memo struct {
 type slot struct {
 	id     jobs.ID // 0 for none
 	header header
-	buf    []byte // of the slices in header, but for the leaf
+	buf    []byte    // of the slices in header, but for the leaf
+	job    *jobs.Job // nil unless it was read ahead
 }
 
 const memoSize = 4096
@@ -27,7 +28,7 @@ func (m *memo) remember(id jobs.ID, h *header, l *leaf) {
 	s := &m.slots[id%memoSize]
 	// The slices of h may be those of the slot, each in its place.
 	s.buf = append(append(s.buf[:0], h.body...), h.line...)
-	s.id, s.header = id, *h
+	s.id, s.header, s.job = id, *h, nil
 	s.header.leaf = l.bytes
 	n := len(h.body)
 	s.header.body, s.header.line = s.buf[:n:n], s.buf[n:]
@@ -54,6 +55,20 @@ func (m *memo) peek(id jobs.ID, h *header) bool {
 	}
 	*h = s.header
 	return true
+}
+
+// take returns a job that was read ahead, once; nil if it was not.
+func (m *memo) take(id jobs.ID) *jobs.Job {
+	if m.slots == nil {
+		return nil
+	}
+	s := &m.slots[id%memoSize]
+	if s.id != id {
+		return nil
+	}
+	job := s.job
+	s.job = nil
+	return job
 }
 
 func (m *memo) forget() {

@@ -29,7 +29,8 @@ func (tx *Tx) scan(q *jobs.Query, yield func(*jobs.Job, error) bool) error {
 	// Jobs that the loop's body makes are left out; they might have no end.
 	newest := jobs.ID(tx.b.LastID())
 	var seen seen
-	for n := 0; q.Limit <= 0 || n < q.Limit; {
+	n := 0
+	for q.Limit <= 0 || n < q.Limit {
 		id := src.next()
 		if id == 0 {
 			return nil
@@ -51,9 +52,11 @@ func (tx *Tx) scan(q *jobs.Query, yield func(*jobs.Job, error) bool) error {
 		if !f.admits(tx, &h) {
 			continue
 		}
-		job, err := tx.load(id, &h, q.Lean)
-		if err != nil {
-			return err
+		job := tx.memo.take(id)
+		if job == nil {
+			if job, err = tx.load(id, &h, q.Lean); err != nil {
+				return err
+			}
 		}
 		if !q.Match(job) {
 			continue
@@ -63,6 +66,7 @@ func (tx *Tx) scan(q *jobs.Query, yield func(*jobs.Job, error) bool) error {
 			return nil
 		}
 	}
+	tx.ahead.walked(q, n)
 	return nil
 }
 

@@ -39,6 +39,7 @@ type Tx struct {
 	spare    []*pending          // memory for chunks
 	gone     keyList             // of the line index, to be deleted
 	memo     memo
+	ahead    ahead
 
 	key, key2, value []byte // scratch
 	chunkKey         []byte
@@ -47,6 +48,7 @@ type Tx struct {
 
 // Begin prepares tx for a transaction over b.
 func (tx *Tx) Begin(b Backend, mode Mode) {
+	tx.ahead.wait()
 	tx.b, tx.mode = b, mode
 	tx.broken = nil
 	if tx.leaves == nil {
