@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"bytes"
 	"sync"
 
 	"github.com/embedjobs/jobs"
@@ -11,23 +10,25 @@ import (
 // the commit, and decoded while it waits for the disk. To read and decode them was a fifth of what the
 // loop of a runner does that drains a backlog; this way it drains 5 to 9 % more jobs.
 type ahead struct {
-	line string // that was walked along
-	want int    // jobs, as many as were found there; 0 for no reading ahead
+	line string // that the transaction has walked along
+	want int    // jobs, about as many as it has found there; 0 for no reading ahead
 
 	decoding sync.Mutex // held by the goroutine that decodes, which fills the memo
 	ids      []jobs.ID
 	ends     []int // of the headers in data
 	data     []byte
-	leaf     leaf // the latest one; its labels are shared by the jobs that have it
+	leaf     *leaf // the latest one; its labels are shared by the jobs that have it
 }
 
-// minAhead is how many jobs are worth a goroutine.
-const minAhead = 64
+const (
+	minAhead = 64           // jobs that are worth a goroutine
+	maxAhead = memoSize / 2 // jobs, which leaves room for as many that run
+)
 
 // walked notes that a query has found as many jobs in line as it may.
 func (a *ahead) walked(q *jobs.Query, n int) {
 	if q.Order == jobs.InLine && n == q.Limit && n >= minAhead {
-		a.line, a.want = q.Line, n
+		a.line, a.want = q.Line, min(n, maxAhead)
 	}
 }
 
@@ -35,14 +36,12 @@ func (a *ahead) walked(q *jobs.Query, n int) {
 // in line.
 func (tx *Tx) ReadAhead() {
 	a := &tx.ahead
-	want := a.want
-	if want == 0 {
+	if a.want == 0 {
 		return
 	}
-	a.want = 0
 	a.ids, a.ends, a.data = a.ids[:0], a.ends[:0], a.data[:0]
 	w := walk{tx: tx, bucket: Line, prefix: append([]byte(a.line), 0)}
-	for k, _ := w.seek(nil); k != nil && len(a.ids) < want; k, _ = w.next() {
+	for k, _ := w.seek(nil); k != nil && len(a.ids) < a.want; k, _ = w.next() {
 		id := idOf(k)
 		tx.key = appendID(tx.key[:0], id)
 		a.data = append(a.data, tx.b.Get(Job, tx.key)...)
@@ -72,16 +71,15 @@ func (a *ahead) decode(m *memo) {
 		if m.peek(id, &h) || h.decode(data) != nil || h.flags&(flagTail|flagsApart) != 0 {
 			continue
 		}
-		if string(h.leaf) != a.leaf.key {
-			a.leaf = leaf{key: string(h.leaf), bytes: bytes.Clone(h.leaf)}
-			a.leaf.labels = splitLeaf(a.leaf.key)
+		if a.leaf == nil || string(h.leaf) != a.leaf.key {
+			a.leaf = newLeaf(h.leaf)
 		}
 		job := &jobs.Job{ID: id}
 		h.fill(job, &a.leaf.labels, a.line)
 		if decodeBody(h.body, job) != nil {
 			continue
 		}
-		m.remember(id, &h, &a.leaf)
+		m.remember(id, &h, a.leaf)
 		m.slots[id%memoSize].job = job
 	}
 }

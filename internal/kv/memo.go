@@ -73,6 +73,6 @@ func (m *memo) take(id jobs.ID) *jobs.Job {
 
 func (m *memo) forget() {
 	for i := range m.slots {
-		m.slots[i].id = 0
+		m.slots[i].id, m.slots[i].job = 0, nil
 	}
 }

@@ -57,6 +57,12 @@ type leaf struct {
 	dirty  bool
 }
 
+func newLeaf(key []byte) *leaf {
+	l := &leaf{key: string(key), bytes: bytes.Clone(key)}
+	l.labels = splitLeaf(l.key)
+	return l
+}
+
 // leaf returns the leaf of a key. Leaves are also how the jobs of a transaction share the strings
 // of their labels.
 func (tx *Tx) leaf(key []byte) *leaf {
@@ -68,8 +74,7 @@ func (tx *Tx) leaf(key []byte) *leaf {
 		if len(tx.leaves) >= maxLeaves {
 			clear(tx.leaves)
 		}
-		l = &leaf{key: string(key), bytes: bytes.Clone(key)}
-		l.labels = splitLeaf(l.key)
+		l = newLeaf(key)
 		tx.leaves[l.key] = l
 	}
 	tx.lastLeaf = l

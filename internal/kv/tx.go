@@ -79,6 +79,7 @@ func (tx *Tx) drop() {
 	clear(tx.records)
 	tx.dropSets()
 	tx.gone.reset()
+	tx.ahead.want = 0
 	clear(tx.changes)
 	tx.changes = tx.changes[:0]
 }
