@@ -144,12 +144,15 @@ func child(path string, out io.Writer) error {
 // waitAll returns when all jobs have ended.
 func waitAll(ctx context.Context, r *jobs.Runner) error {
 	page, err := r.List(ctx, jobs.Query{Limit: 1000}, "")
+	if err != nil {
+		return err
+	}
 	for _, job := range page.Jobs {
-		if err == nil {
-			_, err = r.Wait(ctx, job.ID)
+		if _, err := r.Wait(ctx, job.ID); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // A witness keeps what processes have said.

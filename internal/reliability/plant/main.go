@@ -60,6 +60,7 @@ var bugs = []bug{
 	{"a new job that starts despite a limit of groups", "enqueue.go", " && q.GroupLimit == 0 && !q.held", ""},
 	{"a new job that starts and was never queued", "enqueue.go", "	if err := r.entered(tx, job, \"\"); err != nil {\n		return err\n	}\n", ""},
 	{"a start remembered that was rolled back", "enqueue.go", "			e.forget() // the next", "			_ = e.forget // the next"},
+	{"a job read ahead that has changed since", "internal/kv/memo.go", "s.id, s.header, s.job = id, *h, nil", "s.id, s.header = id, *h"},
 	{"a retried job keeps its end", "change.go", "job.FinishedAt, job.Result = time.Time{}, nil", "job.Result = nil"},
 }
 
@@ -124,7 +125,19 @@ func copyModule(to string) error {
 
 var failedTest = regexp.MustCompile(`(?m)^--- FAIL: (\w+)|^\t*.*/reliability_test\.(Test\w+)\(`)
 
-// try plants the bug, runs the checks, at last the tests of the root package, and takes it out again. It returns the tests that failed.
+// checks are the tests that look for a bug, in this order, each in a process of its own.
+var checks = []struct{ pkg, test string }{
+	{"./internal/reliability", "TestPowerCut"},
+	{"./internal/reliability", "TestFault"},
+	{"./internal/reliability", "TestKill"},
+	{"./internal/reliability", "TestModel"},
+	{"./internal/reliability", "TestLinearizable"},
+	{"./internal/reliability", "TestNasty"},
+	{".", "Test"},
+}
+
+// try plants the bug, runs the checks until one fails, and takes it out again. It returns the tests that
+// failed.
 func (b *bug) try(dir string) ([]string, error) {
 	path := filepath.Join(dir, b.file)
 	source, err := os.ReadFile(path)
@@ -146,12 +159,8 @@ func (b *bug) try(dir string) ([]string, error) {
 		return nil, fmt.Errorf("it does not compile: %s", out)
 	}
 	found := make(map[string]bool)
-	for _, test := range []string{"TestPowerCut", "TestFault", "TestKill", "TestModel", "TestLinearizable", "TestNasty", "Test"} {
-		pkg := "./internal/reliability"
-		if test == "Test" {
-			pkg = "."
-		}
-		out, err := command(dir, "test", "-count=1", "-timeout=90s", "-run", "^"+test, pkg).CombinedOutput()
+	for _, c := range checks {
+		out, err := command(dir, "test", "-count=1", "-timeout=90s", "-run", "^"+c.test, c.pkg).CombinedOutput()
 		if err == nil {
 			continue
 		}
@@ -166,7 +175,7 @@ func (b *bug) try(dir string) ([]string, error) {
 			}
 		}
 		if !named { // the process died
-			found[test] = true
+			found[c.test+" in "+c.pkg] = true
 		}
 		break // one is enough
 	}
