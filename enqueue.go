@@ -52,8 +52,9 @@ type enqueuing struct {
 	again bool
 }
 
-// maxFreed is the greatest number of requests for which memory is kept. Room for a thousand is a little more.
-const maxFreed = 1 << 11
+// maxFreed is the greatest number of requests for which there is room in memory that is kept: more than the
+// thousand that make a large call, because slices grow in steps.
+const maxFreed = 2000
 
 func (e *enqueuing) free() {
 	clear(e.all)

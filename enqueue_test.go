@@ -189,7 +189,7 @@ func TestRunner_Enqueue_FailsAfterAStart(t *testing.T) {
 		t, store := e.t, e.store
 		calls := make(map[jobs.ID]int)
 		r := run(t, store, registry("task", func(ctx context.Context) error {
-			calls[jobs.Current(ctx).ID]++ // by the one worker
+			calls[jobs.Current(ctx).ID]++ // one at a time
 			time.Sleep(time.Second)
 			return nil
 		}), &jobs.Options{Workers: 2})
